@@ -1,0 +1,19 @@
+"""The errors that a person is meant to read."""
+
+from __future__ import annotations
+
+
+class FeatureOpsError(Exception):
+    """Base of this package's errors. A task that raises one may be retried."""
+
+
+class BadInputError(FeatureOpsError):
+    """
+    The input is wrong and a retry cannot help.
+
+    The message names the file, column, row or setting and the remedy; nothing was changed.
+    """
+
+
+class NothingPendingError(FeatureOpsError):
+    """Nothing is left to do anywhere, so what follows is skipped; the message says why."""
