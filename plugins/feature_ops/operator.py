@@ -52,7 +52,7 @@ class ReconcilingOperator(BaseOperator):
         return outcome.facts
 
     def _summarize(self, context: Context, line: str) -> None:
-        from airflow.sdk import NEVER_EXPIRE
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
         context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
         self.log.info("%s", line)

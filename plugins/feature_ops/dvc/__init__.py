@@ -1,0 +1,3 @@
+"""DVC: version a file, push it, commit its pointer."""
+
+from __future__ import annotations
