@@ -1,0 +1,151 @@
+"""What an act of the story works with: the stack, the songs, and the views a user has of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from demo.airflow_api import AirflowApi
+from demo.stack import Stack
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+PROJECT = Path(__file__).resolve().parents[1]
+DAG_ID = "song_properties_etl"
+KEY = "spotify_id"
+TIMESTAMPS = ("event_timestamp", "snapshot_date")
+# Feast keeps them as Float32: a value read back differs from the file's double in the eighth digit.
+FLOAT_TOLERANCE = 1e-6
+
+
+class StoryError(Exception):
+    """What an act promised is not so."""
+
+
+def expect(actual: object, wanted: object, what: str) -> None:
+    """Raise a :class:`StoryError` that tells both values unless they are equal."""
+    if actual != wanted:
+        raise StoryError(f"{what}: expected {wanted!r}, got {actual!r}")
+
+
+@dataclass(frozen=True)
+class EtlRun:
+    """A finished run of the ETL: its id, the state of each task and what each task returned."""
+
+    run_id: str
+    states: dict[str, str]
+    facts: dict[str, dict[str, Any]]
+    summaries: dict[str, str]
+
+
+@dataclass
+class Scene:
+    """
+    The stage of the story.
+
+    :param stack: a running stack whose catalogue is ``base``.
+    :param base: songs that were loaded at the first start, with lower-case column names.
+    :param new: songs that come in during the story; ``song_id`` is one of them.
+    """
+
+    stack: Stack
+    base: pd.DataFrame
+    new: pd.DataFrame
+    song_id: str
+    remembered: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        """Airflow's REST API, signed in as the stack's user."""
+        return self.stack.api
+
+    @cached_property
+    def feature_store(self) -> FeatureStore:
+        """The feature store as a data scientist opens it: by environment and feature_repo/."""
+        os.environ.update(self.stack.environment())
+        from feast import FeatureStore
+
+        return FeatureStore(repo_path=str(PROJECT / "feature_repo"))
+
+    def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:
+        """Write the songs as a parquet file that the demo may ingest; returns its ``file://`` URL."""
+        path = self.stack.inbox / name
+        songs.to_parquet(path, index=False)
+        return path.as_uri()
+
+    def run_etl(self, dataset_url: str, **conf: object) -> EtlRun:
+        """Trigger the ETL as its form does and wait for its end; a failed run is a StoryError."""
+        run_id = self.api.trigger(DAG_ID, {"dataset_url": dataset_url, **conf})
+        state = self.api.wait(DAG_ID, run_id, timeout=300)
+        states = self.api.task_states(DAG_ID, run_id)
+        summaries = self.api.summaries(DAG_ID, run_id)
+        if state != "success":
+            raise StoryError(f"run {run_id} is {state}: {states} {summaries}")
+        ended = [task for task, task_state in states.items() if task_state == "success"]
+        facts = {task: self.api.xcom(DAG_ID, run_id, task) for task in ended}
+        return EtlRun(run_id, states, facts, summaries)
+
+    def online(self, song_ids: Iterable[str]) -> pd.DataFrame:
+        """Return the online features of the service, indexed by song id; a missing song has nulls."""
+        store = self.feature_store
+        store.refresh_registry()
+        answer = store.get_online_features(
+            features=store.get_feature_service("serving_fs"),
+            entity_rows=[{KEY: song_id} for song_id in song_ids],
+        )
+        return pd.DataFrame(answer.to_dict()).set_index(KEY)
+
+    def historical(self, labels: pd.DataFrame) -> pd.DataFrame:
+        """Return the labels with the features as they were at each label's time."""
+        store = self.feature_store
+        job = store.get_historical_features(labels, store.get_feature_service("serving_fs"))
+        return job.to_df().set_index("event_timestamp").sort_index()
+
+    def history(self) -> pd.DataFrame:
+        """Return every row that Feast's offline store holds."""
+        import pyarrow.dataset
+
+        store = self.stack.servers.object_store
+        files = pyarrow.dataset.dataset(
+            "data/song_properties/", filesystem=store.filesystem, format="parquet"
+        )
+        return files.to_table().to_pandas()
+
+    def remote_head(self) -> str:
+        """Return the commit that the repository's main branch is at."""
+        return self._run("git", "ls-remote", self.stack.git_url, "refs/heads/main").split()[0]
+
+    def rows_at(self, commit: str) -> int:
+        """Clone the repository as anybody would, ``dvc pull`` the data at a commit, count its rows."""
+        import pyarrow.dataset
+
+        with tempfile.TemporaryDirectory() as folder:
+            self._run("git", "clone", "--quiet", self.stack.git_url, folder)
+            self._run("git", "-C", folder, "checkout", "--quiet", commit)
+            self._run(str(Path(sys.executable).with_name("dvc")), "pull", "--quiet", cwd=folder)
+            data = Path(folder, "data", "song_properties")
+            return sum(pyarrow.dataset.dataset(file).count_rows() for file in data.glob("*.parquet"))
+
+    def _run(self, *command: str, cwd: str | None = None) -> str:
+        result = subprocess.run(
+            command,
+            cwd=cwd,
+            env=os.environ | self.stack.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if result.returncode:
+            raise StoryError(f"{' '.join(command[:3])} failed: {result.stderr.strip()[-500:]}")
+        return result.stdout

@@ -1,0 +1,78 @@
+"""Play the story from an empty machine to fresh online features, without hands, proving each act."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from demo.acts import ACTS
+from demo.scene import KEY, Scene, StoryError
+from demo.songs import NEW_SONG_ID, write_catalogue, write_new_song
+from demo.stack import Stack
+
+
+def play(base: Path | None, new: Path | None, song: str | None) -> int:
+    """
+    Play every act on a stack of its own in a temporary folder; returns the exit code.
+
+    :param base: the catalogue that is there at first; generated if None.
+    :param new: the file that comes in; generated if None.
+    :param song: id of the new song to follow; the only or first one in ``new`` if None.
+    """
+    with tempfile.TemporaryDirectory(prefix="feature-ops-story-") as folder:
+        home = Path(folder)
+        base = base or _generated(home / "catalogue.parquet", write_catalogue)
+        new = new or _generated(home / "new_song.parquet", write_new_song)
+        base_songs, new_songs = _songs(base), _songs(new)
+        song = song or (NEW_SONG_ID if (new_songs[KEY] == NEW_SONG_ID).any() else new_songs[KEY].iloc[0])
+        _check_cast(base, base_songs, new, new_songs, song)
+        stack = Stack(home / "stack", catalogue=base)
+        started = time.monotonic()
+        try:
+            stack.start(lambda line: print(f"  {line}", flush=True))
+            print(f"stack: up with the catalogue loaded in {time.monotonic() - started:.1f} s", flush=True)
+            passed = _play_acts(Scene(stack, base_songs, new_songs, song))
+        finally:
+            stack.stop()
+    print(f"story: {passed} of {len(ACTS)} acts passed")
+    return 0 if passed == len(ACTS) else 1
+
+
+def _play_acts(scene: Scene) -> int:
+    """Play the acts in order and stop at the first that fails; returns how many passed."""
+    for number, act in enumerate(ACTS, start=1):
+        started = time.monotonic()
+        try:
+            seen = act.play(scene)
+        except StoryError as error:
+            print(f"act {number}  FAILED  {act.title}\n       {error}", file=sys.stderr, flush=True)
+            return number - 1
+        print(f"act {number}  {time.monotonic() - started:5.1f} s  {act.title}: {seen}", flush=True)
+    return len(ACTS)
+
+
+def _generated(path: Path, write: object) -> Path:
+    assert callable(write)
+    write(path)
+    return path
+
+
+def _songs(path: Path) -> pd.DataFrame:
+    songs = pd.read_parquet(path).reset_index(drop=True)
+    songs.columns = songs.columns.str.lower()
+    return songs.drop(columns=[c for c in songs.columns if c.startswith("__index")])
+
+
+def _check_cast(base: Path, base_songs: pd.DataFrame, new: Path, new_songs: pd.DataFrame, song: str) -> None:
+    """Say early what would make the story pointless."""
+    if not (new_songs[KEY] == song).any():
+        raise SystemExit(f"story: song {song} is not in {new}; name one of its {KEY} values with SONG=")
+    known = new_songs[new_songs[KEY].isin(base_songs[KEY])]
+    if len(known):
+        raise SystemExit(
+            f"story: {len(known)} songs of {new} are in {base} already; NEW= needs new songs only"
+        )

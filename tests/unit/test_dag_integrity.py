@@ -1,0 +1,100 @@
+"""DAG files are a table of contents: cheap to parse, free of connections, queries and heavy imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+DAG_FILES = sorted(
+    path.name
+    for path in (PROJECT / "dags").glob("*.py")
+    if path.name not in (PROJECT / "dags" / ".airflowignore").read_text().split()
+)
+HEAVY = ("feast", "pandas", "pyarrow", "mlflow", "dvc", "duckdb", "pandera", "numpy", "boto3")
+
+
+def run_python(code: str, tmp_path: Path, *args: str) -> str:
+    """Run code in a fresh interpreter with an Airflow home of its own and no connection at all."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "FEATURE_OPS_"))
+    }
+    environment |= {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "dags"), str(PROJECT / "plugins")]),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("dag_file", DAG_FILES)
+def test_parsing_a_dag_file_imports_nothing_heavy(dag_file: str, tmp_path: Path) -> None:
+    code = """
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+    output = run_python(code, tmp_path, str(PROJECT / "dags" / dag_file))
+    assert not set(HEAVY) & set(json.loads(output.splitlines()[-1]))
+
+
+def test_all_dags_load_without_connection_or_database_query(tmp_path: Path) -> None:
+    code = """
+import json
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+queries, connections = [], []
+event.listen(Engine, "before_cursor_execute", lambda c, cur, statement, *rest: queries.append(statement))
+from airflow.sdk import BaseHook
+BaseHook.get_connection = classmethod(lambda cls, conn_id: connections.append(conn_id))
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(include_examples=False)
+print(json.dumps({
+    "errors": bag.import_errors, "queries": queries, "connections": connections,
+    "dags": {dag.dag_id: [task.task_id for task in dag.topological_sort()] for dag in bag.dags.values()},
+}))
+"""
+    loaded = json.loads(run_python(code, tmp_path).splitlines()[-1])
+    assert loaded["errors"] == {}
+    assert loaded["connections"] == []
+    assert loaded["queries"] == []
+    assert loaded["dags"]["song_properties_etl"] == [
+        "ingest",
+        "validate",
+        "version_with_dvc",
+        "upload_to_s3",
+        "materialize_incremental",
+        "verify_online",
+    ]
+
+
+def test_airflow_scans_only_the_plugin_itself(tmp_path: Path) -> None:
+    """Every process of Airflow imports what it finds in the plugins folder, so it must find one file."""
+    code = """
+import sys
+from airflow import plugins_manager
+plugins, errors = plugins_manager._get_plugins()
+assert not errors, errors
+print([plugin.name for plugin in plugins])
+print(sorted(name for name in sys.modules if name.split(".")[0] in %r))
+""" % (HEAVY,)  # noqa: UP031 - braces in the code
+    before_last, last = run_python(code, tmp_path).splitlines()[-2:]
+    assert "feature_store" in before_last
+    assert last == "[]"
