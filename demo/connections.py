@@ -1,0 +1,34 @@
+"""The Airflow connections of a stack, as environment variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from feature_ops.object_store import ObjectStore
+
+
+def connection_variables(
+    object_store: ObjectStore,
+    git_url: str,
+    git_login: str,
+    git_password: str,
+    feast_environment: Mapping[str, str],
+) -> dict[str, str]:
+    """
+    Return the ``AIRFLOW_CONN_*`` variables of the object store, the git repository and Feast.
+
+    :param git_url: the repository's HTTP URL, without login and password.
+    :param feast_environment: what fills the ``${...}`` of feature_store.yaml.
+    """
+    connections = {
+        "AWS_DEFAULT": {
+            "conn_type": "aws",
+            "login": object_store.access_key,
+            "password": object_store.secret_key,
+            "extra": {"endpoint_url": object_store.endpoint_url, "region_name": object_store.region},
+        },
+        "GIT_DEFAULT": {"conn_type": "git", "host": git_url, "login": git_login, "password": git_password},
+        "FEAST_DEFAULT": {"conn_type": "generic", "extra": {"environment": dict(feast_environment)}},
+    }
+    return {f"AIRFLOW_CONN_{name}": json.dumps(connection) for name, connection in connections.items()}

