@@ -27,10 +27,10 @@ from demo.stack import Stack
 DAGS = Path(__file__).parent / "dags"
 IMPORTS = {
     "ingest": "airflow.providers.amazon.aws.hooks.base_aws, boto3",
-    "validate": "airflow.providers.amazon.aws.hooks.base_aws, pyarrow.dataset, duckdb, pandera.pandas, psycopg",
-    "version_with_dvc": "airflow.providers.amazon.aws.hooks.base_aws, airflow.providers.git.hooks.git, dvc.repo",
+    "validate": "airflow.providers.amazon.aws.hooks.base_aws, pyarrow.dataset, duckdb, pandera.pandas",
+    "version_with_dvc": "boto3, airflow.providers.git.hooks.git, dvc.repo",
     "upload_to_s3": "airflow.providers.amazon.aws.hooks.base_aws, airflow.providers.git.hooks.git",
-    "materialize_incremental": "airflow.providers.amazon.aws.hooks.base_aws, feast, dask.dataframe, redis, duckdb",
+    "materialize_incremental": "boto3, feast, dask.dataframe, redis, duckdb",
     "verify_online": "airflow.providers.amazon.aws.hooks.base_aws, feast, redis, duckdb",
 }
 
