@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -127,16 +128,10 @@ class WebView:
 
 
 def _copy(source: Any, target: Any) -> None:
-    try:
+    # git or the client may go away: the answer says so.
+    with suppress(OSError), target:
         while chunk := source.read(CHUNK):
             target.write(chunk)
-    except OSError:
-        pass  # git or the client went away: the answer says so
-    finally:
-        try:
-            target.close()
-        except OSError:
-            pass
 
 
 def _body(backend: subprocess.Popen[bytes]) -> Iterator[bytes]:

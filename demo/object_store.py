@@ -8,13 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
-from feature_ops.object_store import ObjectStore
-
 from demo.credentials import write_private
 from demo.errors import DemoError
 from demo.processes import clean_environment
 from demo.site import Site
 from demo.waiting import wait_until
+from feature_ops.object_store import ObjectStore
 
 # Each of its servers listens for gRPC at its port + 10000, too.
 GRPC = 10_000

@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from demo.credentials import write_private
@@ -78,10 +79,8 @@ class Postgres:
         from psycopg import errors, sql
 
         with psycopg.connect(self._conninfo(), autocommit=True) as connection:
-            try:
+            with suppress(errors.DuplicateDatabase):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            except errors.DuplicateDatabase:
-                pass
         return self.url(name)
 
     def drop_database(self, name: str) -> None:

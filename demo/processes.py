@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import psutil
@@ -61,6 +62,8 @@ class Processes:
         self._lock: IO[str] | None = None
         self._keeper: subprocess.Popen[str] | None = None
         self._children: dict[str, tuple[Child, Session]] = {}
+        self._guard = Lock()
+        self._closing = False
 
     def open(self) -> int:
         """
@@ -71,6 +74,7 @@ class Processes:
         for folder in (self._notes, self._home / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        self._closing = False
         leftovers = [Session.from_json(note.read_text()) for note in self._notes.glob("*.json")]
         ended = end_sessions(leftovers, grace=5)
         for note in self._notes.glob("*.json"):
@@ -100,6 +104,20 @@ class Processes:
         :param user: the user and group id to run as; ours if None.
         :param stop_signal: what asks it to end quickly and cleanly.
         """
+        with self._guard:
+            if self._closing:
+                raise DemoError(f"{name} was not started, since the stack is being stopped.")
+            return self._start(name, command, environment, cwd, user, stop_signal)
+
+    def _start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None,
+        cwd: Path | None,
+        user: int | None,
+        stop_signal: signal.Signals,
+    ) -> Child:
         log = self._home / "logs" / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -142,6 +160,8 @@ class Processes:
 
     def close(self) -> None:
         """End every child, then let go of the folder."""
+        with self._guard:
+            self._closing = True
         self.stop()
         if self._keeper:
             assert self._keeper.stdin
@@ -173,6 +193,7 @@ class Processes:
     def _tell_keeper(self, session: Session) -> None:
         assert self._keeper
         assert self._keeper.stdin
+        # Told right after the start: a child is unknown to it for a moment only.
         self._keeper.stdin.write(session.to_json() + "\n")
         self._keeper.stdin.flush()
 
@@ -181,4 +202,6 @@ def clean_environment(**values: str) -> dict[str, str]:
     """Return this process's environment for a child, without what would slow or mislead it."""
     unwanted = ("AIRFLOW", "AWS_", "FEAST_", "FEATURE_OPS_", "GIT_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return {**kept, **values}
+    # A proxy that the environment names must not stand between servers on loopback.
+    direct = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1,localhost"]))
+    return {**kept, "NO_PROXY": direct, "no_proxy": direct, **values}

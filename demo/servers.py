@@ -6,8 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from feature_ops.object_store import ObjectStore
-
 from demo.credentials import Credentials
 from demo.git_server import GitServer
 from demo.object_store import SeaweedFS
@@ -16,6 +14,7 @@ from demo.postgres import Postgres
 from demo.processes import Processes
 from demo.site import Site
 from demo.valkey import Valkey
+from feature_ops.object_store import ObjectStore
 
 Progress = Callable[[str], None]
 
@@ -65,8 +64,13 @@ class Servers:
         self.git = GitServer(self.site)
         servers = (self.postgres, self.valkey, self.seaweedfs, self.git)
         with ThreadPoolExecutor(len(servers)) as pool:
-            for started in [pool.submit(server.start) for server in servers]:
-                started.result()
+            try:
+                for started in [pool.submit(server.start) for server in servers]:
+                    started.result()
+            except BaseException:
+                # Ends the other threads, too: each finds its server dead.
+                self.stop()
+                raise
 
     @property
     def object_store(self) -> ObjectStore:

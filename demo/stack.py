@@ -1,0 +1,200 @@
+"""The whole embedded stack: the servers, Airflow, and what a first start puts into them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from demo.airflow import LOGIN, Airflow
+from demo.airflow_api import AirflowApi
+from demo.bootstrap import REPOSITORY, Bootstrap
+from demo.connections import connection_variables
+from demo.credentials import write_private
+from demo.errors import DemoError
+from demo.servers import Progress, Servers
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class Stack:
+    """
+    A stack that keeps all its state in one folder.
+
+    :param home: the folder.
+    :param catalogue: parquet file of songs that the first start loads; generated if None.
+    :param extra_dags: one more folder with DAG files.
+    :param load: whether the first start loads the catalogue.
+    """
+
+    def __init__(
+        self, home: Path, catalogue: Path | None = None, extra_dags: Path | None = None, load: bool = True
+    ) -> None:
+        self.home = home.resolve()
+        self.servers = Servers(home)
+        self._catalogue = catalogue
+        self._extra_dags = extra_dags
+        self._load = load
+        self._airflow: Airflow | None = None
+        self._environment: dict[str, str] = {}
+
+    def start(self, progress: Progress) -> None:
+        """
+        Start everything; the first start also fills it, a killed first start is completed.
+
+        :param progress: told in one line about each thing that takes more than a moment.
+        :raises DemoError: with the cause and the remedy; nothing is left running then.
+        """
+        progress("Starting PostgreSQL, Valkey, the object store and the git server …")
+        self.servers.start(progress)
+        try:
+            self._start(progress)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything within seconds; all state is kept."""
+        if self._airflow:
+            self._airflow.stop(grace=5)
+            self._airflow = None
+        self.servers.stop()
+
+    def check(self) -> None:
+        """Raise a :class:`DemoError` if one of the processes is dead."""
+        for child in self.servers.processes.children:
+            child.check()
+
+    @property
+    def inbox(self) -> Path:
+        """Folder whose files the ETL may ingest by ``file://`` URL."""
+        return self.home / "inbox"
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's UI and API."""
+        return self._running.url
+
+    @property
+    def api(self) -> AirflowApi:
+        """Airflow's REST API, signed in as the administrator."""
+        return self._running.api
+
+    @property
+    def admin_login(self) -> str:
+        """The only user of Airflow."""
+        return LOGIN
+
+    @property
+    def admin_password(self) -> str:
+        """That user's password."""
+        return self._running.password
+
+    @property
+    def git_url(self) -> str:
+        """HTTP URL of the repository `jukebox`."""
+        return f"{self.servers.git.url}/{REPOSITORY}.git"
+
+    @property
+    def git_web_url(self) -> str:
+        """Web view of that repository."""
+        return f"{self.servers.git.url}/{REPOSITORY}/"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which feast, dvc, git and Python find this stack."""
+        return dict(self._environment)
+
+    @property
+    def _running(self) -> Airflow:
+        if self._airflow is None:
+            raise DemoError("The stack is not running: start it first.")
+        return self._airflow
+
+    def _start(self, progress: Progress) -> None:
+        self.inbox.mkdir(exist_ok=True)
+        registry_url = self.servers.create_database("feast")
+        feast = {"FEAST_REGISTRY_URL": registry_url, "FEAST_ONLINE_STORE": self.servers.online_store}
+        self._environment = self._user_environment(feast)
+        write_private(environment_file(self.home), json.dumps(self._environment, indent=2))
+        airflow = self._airflow = Airflow(
+            self.servers.site,
+            database_url=self.servers.create_database("airflow").replace("+psycopg:", "+psycopg2:"),
+            dags=[PROJECT / "dags", *([self._extra_dags] if self._extra_dags else [])],
+            plugins=PROJECT / "plugins",
+            settings=self._settings(feast),
+        )
+        bootstrap = Bootstrap(self.servers, self._environment, PROJECT, self.inbox)
+        progress("Preparing the databases, buckets and the repository …")
+        in_parallel(airflow.migrate, bootstrap.prepare)
+        progress("Starting Airflow …")
+        airflow.start()
+        bootstrap.create_pool(airflow.api)
+        if self._load:
+            bootstrap.load_catalogue(airflow.api, self._catalogue, progress)
+
+    def _settings(self, feast: dict[str, str]) -> dict[str, str]:
+        connections = connection_variables(
+            object_store=self.servers.object_store,
+            git_url=self.git_url,
+            git_login=self.servers.git_login,
+            git_password=self.servers.git_password,
+            feast_environment=feast,
+        )
+        return {
+            **connections,
+            **quiet_variables(),
+            "FEATURE_OPS_SOURCE_SCHEMES": json.dumps(["https", "s3", "file"]),
+            "FEATURE_OPS_SOURCE_FOLDERS": json.dumps([str(self.inbox)]),
+            "FEATURE_OPS_GIT_COMMIT_URL": self.servers.git.commit_url(REPOSITORY),
+        }
+
+    def _user_environment(self, feast: dict[str, str]) -> dict[str, str]:
+        return {
+            **feast,
+            **self.servers.object_store.environment(),
+            **self._git_variables(),
+            **quiet_variables(),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def _git_variables(self) -> dict[str, str]:
+        """Let git find the password in the environment, for this server only."""
+        helper = f"credential.{self.servers.git.url}.helper"
+        return {
+            "JUKEBOX_GIT_PASSWORD": self.servers.git_password,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_COUNT": "2",
+            # An empty helper first: it clears the user's own, which would store the password.
+            "GIT_CONFIG_KEY_0": helper,
+            "GIT_CONFIG_VALUE_0": "",
+            "GIT_CONFIG_KEY_1": helper,
+            "GIT_CONFIG_VALUE_1": (
+                f'!f() {{ test "$1" = get && echo username={self.servers.git_login} '
+                '&& echo "password=$JUKEBOX_GIT_PASSWORD"; }; f'
+            ),
+        }
+
+
+def environment_file(home: Path) -> Path:
+    """Return the file from which `make shell` reads the environment of a running stack."""
+    return home / "environment.json"
+
+
+def quiet_variables() -> dict[str, str]:
+    """Return the variables that keep the tools from reporting home."""
+    return {
+        "FEAST_USAGE": "False",
+        "DVC_NO_ANALYTICS": "1",
+        "SCARF_NO_ANALYTICS": "true",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def in_parallel(*jobs: Callable[[], None]) -> None:
+    """Run the jobs side by side; the first error is raised when all have ended."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
