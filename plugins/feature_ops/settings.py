@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     git_branch: str = Field("main", description="Branch that pointers are committed to.")
     git_author_name: str = Field("feature-ops", description="Author of the package's own commits.")
     git_author_email: str = Field("feature-ops@localhost", description="E-mail of that author.")
+    git_timeout: float = Field(120.0, gt=0, description="Seconds that one git command may take.")
     git_commit_url: str | None = Field(
         None, description="Web address of a commit, with {commit}; the extra link of a task uses it."
     )
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     source_folders: tuple[Path, ...] = Field((), description="Folders that file URLs may read from.")
     source_max_size: ByteSize = Field(ByteSize(5 * 1024**3), description="Largest file that is ingested.")
     source_timeout: float = Field(60.0, gt=0, description="Seconds without a byte before a fetch fails.")
+    source_deadline: float = Field(3600.0, gt=0, description="Seconds that a whole fetch may take.")
 
     etl_schedule: str | None = Field(None, description="Cron or @preset of song_properties_etl.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")

@@ -1,0 +1,137 @@
+"""
+git as a child process in an environment of its own.
+
+Nothing of the parent's environment or of any user's configuration reaches it, and no secret is
+in its arguments, in what it writes, or in the errors raised from here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from feature_ops.git.errors import GitError, NoRepositoryError, UnreachableError, WrongCredentialsError
+
+# What a child needs to find programs, trust certificates and pass a proxy.
+_KEPT = (
+    *("PATH", "TMPDIR"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+
+_FIXED = {
+    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    # Errors are told apart by git's words.
+    "LC_ALL": "C",
+}
+
+_CONFIGURATION = (
+    *("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", f"core.hooksPath={os.devnull}"),
+    # A server that sends less than a byte a second for a minute is gone.
+    *("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"),
+)
+
+_ERRORS: tuple[tuple[type[GitError], str], ...] = (
+    (
+        WrongCredentialsError,
+        r"Authentication failed|could not read (Username|Password)|returned error: 40[13]"
+        r"|Permission denied \(|Host key verification failed",
+    ),
+    (
+        NoRepositoryError,
+        r"repository '.*' not found|does not appear to be a git repository|returned error: 404"
+        r"|does not exist|Repository not found",
+    ),
+    (
+        UnreachableError,
+        r"unable to access|Could not resolve|[Cc]onnection (refused|reset|timed out)|early EOF"
+        r"|hung up unexpectedly|RPC failed|Could not read from remote repository",
+    ),
+)
+
+
+def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return the text without the secrets, plain or percent-encoded, and without user info in URLs."""
+    for secret in secrets:
+        for spelling in (secret, quote(secret, safe=""), quote(secret)):
+            text = text.replace(spelling, "***")
+    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
+
+
+def git_error(output: str) -> GitError:
+    """Return the error that git's output tells of."""
+    kind = next((kind for kind, words in _ERRORS if re.search(words, output)), GitError)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return kind("git: " + " | ".join((told or lines or ["no reason was given"])[:5]))
+
+
+@dataclass(frozen=True)
+class Git:
+    """
+    Runs git.
+
+    :param folder: the repository's own folder (bare); also the child's home, so it finds no other.
+    :param credentials: environment variables by which git signs in.
+    :param secrets: what must not be in any error.
+    :param timeout: seconds that one command may take.
+    """
+
+    folder: Path
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    timeout: float = 120.0
+
+    def environment(self) -> dict[str, str]:
+        """Return everything the child sees."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        own = {"HOME": str(self.folder), "GIT_DIR": str(self.folder)}
+        return {**kept, **_FIXED, **own, **self.credentials}
+
+    def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
+        """
+        Return what git printed; raises the :class:`GitError` that its words tell of.
+
+        :param extra: further environment variables of this one command.
+        """
+        code, output, errors = self.attempt(*arguments, stdin=stdin, extra=extra)
+        if code != 0:
+            raise git_error(errors)
+        return output
+
+    def attempt(
+        self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, str]:
+        """Return exit code, output and scrubbed error text; raises only when git ran out of time."""
+        child = subprocess.Popen(
+            ["git", *_CONFIGURATION, *arguments],
+            env={**self.environment(), **(extra or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            # git leaves the talking to children of its own: all must end together.
+            start_new_session=True,
+        )
+        try:
+            output, errors = child.communicate(stdin, timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            raise UnreachableError(
+                f"git {arguments[0]} did not end within {self.timeout:.0f} s; "
+                "is the server slow? FEATURE_OPS_GIT_TIMEOUT says how long to wait"
+            ) from None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        return child.returncode, output, scrub(errors.decode(errors="replace"), self.secrets)

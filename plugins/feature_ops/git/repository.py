@@ -1,0 +1,232 @@
+"""A branch of a remote repository: look at its newest commit, commit on top of it, push."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from feature_ops.git.command import Git, git_error
+from feature_ops.git.errors import (
+    DeclinedError,
+    GitError,
+    MovedError,
+    NoRepositoryError,
+    WrongCredentialsError,
+)
+
+# What servers say when somebody else's push came first.
+_MOVED = re.compile(
+    r"\[rejected\]|cannot lock ref|failed to (write|lock|update ref)|incorrect old value|already exists"
+)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """
+    One branch of a remote repository and how to sign in.
+
+    :param url: its address, without user name and password.
+    :param branch: short name of the branch.
+    :param credentials: environment variables by which git signs in.
+    :param secrets: what must not be in any error.
+    :param account: what a person corrects when the sign-in fails.
+    """
+
+    url: str
+    branch: str
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    account: str = "the credentials"
+
+    @property
+    def ref(self) -> str:
+        """Full name of the branch."""
+        return f"refs/heads/{self.branch}"
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who signs the commits."""
+
+    name: str
+    email: str
+
+
+class Repository:
+    """
+    As little of a remote branch as its newest commit needs: no history, no files, no work tree.
+
+    Files are read when they are asked for, and commits are made from their parts, so the cost of a
+    commit grows neither with the history nor with the files beside it.
+
+    :param folder: where git keeps its objects; made if missing.
+    :param timeout: seconds that one git command may take.
+    """
+
+    def __init__(self, folder: Path, remote: Remote, timeout: float = 120.0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.remote = remote
+        self.head: str | None = None
+        self._git = Git(folder, remote.credentials, remote.secrets, timeout)
+        self._complete: set[str] = set()
+        self._run("init", "--quiet", "--bare", "--template=", str(folder))
+        self._run("remote", "add", "origin", remote.url)
+
+    def fetch(self) -> str | None:
+        """
+        Return the branch's newest commit, or None if the repository has no commit yet.
+
+        Local commits that were not pushed are forgotten.
+        """
+        branches = self._remote_branches()
+        head = branches.get(self.remote.ref)
+        if head is None and branches:
+            names = ", ".join(sorted(ref.removeprefix("refs/heads/") for ref in branches)[:10])
+            raise NoRepositoryError(
+                f"{self.remote.url} has no branch {self.remote.branch!r} (there are: {names}); "
+                "set FEATURE_OPS_GIT_BRANCH to the branch that pointers are committed to"
+            )
+        if head is not None and head not in self._complete:
+            here = "refs/remotes/origin/head"
+            self._run(
+                *("fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none"),
+                *("origin", f"+{self.remote.ref}:{here}"),
+            )
+            head = self._run("rev-parse", here).decode().strip()
+            self._complete.add(head)
+        self.head = head
+        return head
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder at :attr:`head`, sorted."""
+        return sorted(path.rsplit("/", 1)[-1] for path in self._blobs(f"{folder}/"))
+
+    def read(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Return the content of those of the files that :attr:`head` has."""
+        wanted = list(paths)
+        blobs = self._blobs(*wanted) if wanted else {}
+        self._fetch_missing(set(blobs.values()))
+        return {path: self._run("cat-file", "blob", blob) for path, blob in blobs.items()}
+
+    def commit(self, files: Mapping[str, bytes], message: str, author: Author) -> bool:
+        """
+        Put files on top of :attr:`head`, as a new head; returns False if they are all there already.
+
+        Never makes an empty commit. Nothing leaves this machine before :meth:`push`.
+        """
+        index = {"GIT_INDEX_FILE": str(self._git.folder / "index")}
+        self._run("read-tree", self.head or "--empty", extra=index)
+        entries = b"".join(
+            f"100644 {self._write(content)}\t{path}\0".encode() for path, content in files.items()
+        )
+        self._run("update-index", "-z", "--index-info", stdin=entries, extra=index)
+        tree = self._run("write-tree", "--missing-ok", extra=index).decode().strip()
+        if self.head is not None and tree == self._run("rev-parse", f"{self.head}^{{tree}}").decode().strip():
+            return False
+        signature = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", author.name), ("EMAIL", author.email))
+        }
+        parents = ("-p", self.head) if self.head else ()
+        made = self._run("commit-tree", tree, *parents, stdin=message.encode(), extra=signature)
+        self.head = made.decode().strip()
+        self._complete.add(self.head)
+        return True
+
+    def push(self) -> None:
+        """
+        Offer :attr:`head` to the remote, which takes it only as a continuation of its branch.
+
+        Raises :class:`MovedError` if somebody else was faster, :class:`DeclinedError` if the server
+        does not want it at all.
+        """
+        assert self.head is not None
+        code, output, errors = self._git.attempt(
+            "push", "--porcelain", "origin", f"{self.head}:{self.remote.ref}"
+        )
+        refusal = next((line for line in output.decode().splitlines() if line.startswith("!")), None)
+        if refusal is None:
+            self._raise_unless_zero(code, errors)
+            return
+        reason = refusal.split("\t")[-1]
+        if _MOVED.search(reason):
+            raise MovedError(f"{self.remote.branch} of {self.remote.url} moved: {reason}")
+        told = [line for line in errors.splitlines() if line.startswith("remote:")][:5]
+        raise DeclinedError(
+            f"{self.remote.url} refuses commits to {self.remote.branch}: {' | '.join([reason, *told])}; "
+            f"let the account of {self.remote.account} push to it, or set FEATURE_OPS_GIT_BRANCH"
+        )
+
+    def publish(self, add_missing: Callable[[], None], attempts: int = 12) -> str | None:
+        """
+        Return the remote's head once it holds what is wanted, whoever else writes meanwhile.
+
+        Every attempt starts from the newest commit, so nothing is ever merged and history stays
+        linear. A push counts only when the remote is seen to hold it: some servers answer "ok" to the
+        loser of a race.
+
+        :param add_missing: commits what :attr:`head` lacks, or nothing.
+        :param attempts: how often others may be faster before a :class:`MovedError`.
+        """
+        for attempt in range(attempts):
+            there = self.fetch()
+            add_missing()
+            if self.head == there:
+                return there
+            try:
+                self.push()
+            except MovedError:
+                time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311
+        raise MovedError(
+            f"{self.remote.branch} of {self.remote.url} moved {attempts} times while pointers were "
+            "pushed to it; the next try goes on from there"
+        )
+
+    def _remote_branches(self) -> dict[str, str]:
+        lines = self._run("ls-remote", "--heads", "origin").decode().splitlines()
+        return {ref: commit for commit, ref in (line.split("\t", 1) for line in lines)}
+
+    def _blobs(self, *paths: str) -> dict[str, str]:
+        if self.head is None:
+            return {}
+        entries = self._run("ls-tree", "-z", self.head, "--", *paths).decode().split("\0")
+        parsed = [entry.split("\t", 1) for entry in entries if entry]
+        return {path: facts.split()[2] for facts, path in parsed if facts.split()[1] == "blob"}
+
+    def _fetch_missing(self, blobs: set[str]) -> None:
+        """Fetch in one request what git would otherwise fetch one by one."""
+        if self.head is None or len(blobs) < 2:
+            return
+        listing = self._run("rev-list", "--objects", "--missing=print", "--max-count=1", self.head).decode()
+        missing = blobs & {line[1:] for line in listing.splitlines() if line.startswith("?")}
+        if missing:
+            self._run(
+                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
+                *("--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin"),
+                stdin="\n".join(sorted(missing)).encode(),
+            )
+
+    def _write(self, content: bytes) -> str:
+        return self._run("hash-object", "-w", "--stdin", stdin=content).decode().strip()
+
+    def _run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
+        try:
+            return self._git.run(*arguments, stdin=stdin, extra=extra)
+        except WrongCredentialsError as error:
+            raise self._sign_in_error(error) from None
+
+    def _raise_unless_zero(self, code: int, errors: str) -> None:
+        if code == 0:
+            return
+        error = git_error(errors)
+        raise self._sign_in_error(error) if isinstance(error, WrongCredentialsError) else error
+
+    def _sign_in_error(self, error: GitError) -> WrongCredentialsError:
+        return WrongCredentialsError(
+            f"{self.remote.url} does not accept the sign-in: check {self.remote.account} ({error})"
+        )
