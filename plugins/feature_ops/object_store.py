@@ -165,6 +165,17 @@ class ObjectStore:
             raise
         return True
 
+    def put_bytes(self, content: bytes, uri: str) -> None:
+        """Write a small object, in place of one that is there."""
+        bucket, key = split_uri(uri)
+        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def copy(self, uri: str, to_uri: str) -> None:
+        """Copy an object of any size within the store, in place of one that is there."""
+        bucket, key = split_uri(uri)
+        to_bucket, to_key = split_uri(to_uri)
+        self.client.copy({"Bucket": bucket, "Key": key}, to_bucket, to_key)
+
     def delete(self, uri: str) -> None:
         """Remove the object; no error if there is none."""
         bucket, key = split_uri(uri)

@@ -1,0 +1,95 @@
+"""Write new rows as a file of the history, and put it where later steps find it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Part of the file's bytes and so of its name: a retry must write the same.
+ROW_GROUP_ROWS = 65_536
+_COMPRESSION_LEVEL = 3
+
+
+def write_history_file(batches: Iterator[pa.RecordBatch], dataset: Dataset, path: Path) -> str:
+    """
+    Write rows in the dataset's declared schema; the same rows give the same bytes.
+
+    :param batches: rows in their order, both times in microseconds since 1970.
+    :returns: the name of the file, which says what it holds.
+    """
+    import pyarrow.parquet as pq
+
+    schema = dataset.arrow_schema()
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=_COMPRESSION_LEVEL,
+        # The schema needs nothing that parquet's own types do not say.
+        store_schema=False,
+    ) as writer:
+        for group in _row_groups(batches):
+            writer.write_table(_typed(group, schema), row_group_size=ROW_GROUP_ROWS)
+    return content_name(path)
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Cut batches of any sizes into tables of one size, the last one smaller."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give the columns their declared types; only the two times change, and exactly."""
+    import pyarrow as pa
+
+    columns = [table.column(field.name).combine_chunks().cast(field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def content_name(path: Path) -> str:
+    """Return the name of a history file: the hash of its bytes."""
+    with path.open("rb") as file:
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()[:20]}.parquet"
+
+
+def put_accepted(
+    path: Path, name: str, dataset: Dataset, store: ObjectStore, metadata: Mapping[str, str]
+) -> str:
+    """Put a history file among the accepted ones, the commit point of validation; returns its URI."""
+    uri = f"{dataset.accepted_uri}{name}"
+    store.put_file_once(str(path), uri, metadata)
+    return uri
+
+
+def accepted_earlier(
+    dataset: Dataset, store: ObjectStore, *, run_id: str, source_sha256: str
+) -> tuple[str, dict[str, str]] | None:
+    """
+    Return what an earlier try of this run accepted from the same source: URI and metadata.
+
+    A retry repeats that result instead of judging anew: the history may have moved on, and a
+    second file would bring the same rows twice.
+    """
+    for file in store.list(dataset.accepted_uri):
+        metadata = store.metadata(file.uri) or {}
+        if (metadata.get("run-id"), metadata.get("source-sha256")) == (run_id, source_sha256):
+            return file.uri, metadata
+    return None

@@ -1,0 +1,237 @@
+"""Rewrite a source file into the dataset's declared types, batch by batch, checking every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_ops.datasets.casting import exact_cast
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.datasets.layout import Layout, plan_layout, shown_name
+from feature_ops.datasets.rules import check_rows, row_rules
+from feature_ops.datasets.violations import Violations
+from feature_ops.exceptions import BadInputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+ROW_COLUMN = "__row__"
+_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_ROWS = 65_536
+# A column chunk is read through a buffer of this size, however large its row group is.
+_READ_BUFFER = 1024 * 1024
+# The footer is parsed in memory; this holds the statistics of some 300,000 column chunks.
+_LARGEST_FOOTER = 32 * 1024 * 1024
+
+
+@dataclass
+class ColumnFacts:
+    """
+    What a column of the file holds, for the report.
+
+    :param source: the file's name of it, None if the file lacks it.
+    :param source_type: its type in the file.
+    """
+
+    name: str
+    type: str
+    source: str | None
+    source_type: str | None
+    nulls: int = 0
+    smallest: Any = None
+    largest: Any = None
+
+    def count(self, array: pa.Array) -> None:
+        """Take the values of one batch into account."""
+        import pyarrow.compute as pc
+
+        self.nulls += array.null_count
+        bounds = pc.min_max(array).as_py()
+        self.smallest = min((v for v in (self.smallest, bounds["min"]) if v is not None), default=None)
+        self.largest = max((v for v in (self.largest, bounds["max"]) if v is not None), default=None)
+
+
+@dataclass
+class Normalized:
+    """
+    A source file in the declared types, and what was found on the way.
+
+    :param path: local parquet file with the declared columns, the event time in microseconds since
+        1970 and the row's number in the source; incomplete if there are violations.
+    """
+
+    path: Path
+    layout: Layout
+    columns: list[ColumnFacts] = field(default_factory=list)
+    rows: int = 0
+    violations: Violations = field(default_factory=Violations)
+
+
+def normalize(
+    source: Path,
+    target: Path,
+    dataset: Dataset,
+    *,
+    timestamp_column: str,
+    stamp: datetime,
+    latest: datetime,
+) -> Normalized:
+    """
+    Rewrite a parquet file and check its rows.
+
+    :param timestamp_column: the event time's column if the user named one, else "".
+    :param stamp: event time of rows whose file has none (UTC).
+    :param latest: no event may be later (UTC).
+    :raises BadInputError: the file is not parquet, damaged or without rows.
+    """
+    with _open_parquet(source) as file:
+        violations = Violations()
+        layout = plan_layout(file.schema_arrow, dataset, timestamp_column, violations)
+        result = Normalized(target, layout, _column_facts(file.schema_arrow, dataset, layout))
+        result.violations = violations
+        if not violations:
+            _rewrite(file, result, dataset, stamp, latest)
+        return result
+
+
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file from strangers; what Arrow says about it while it is read is about its content."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _check_footer(path)
+    try:
+        with pq.ParquetFile(
+            path,
+            pre_buffer=False,
+            buffer_size=_READ_BUFFER,
+            # Older writers' 96-bit times hold years that do not fit into nanoseconds.
+            coerce_int96_timestamp_unit="us",
+        ) as file:
+            if not file.metadata.num_rows:
+                raise BadInputError("the file has no rows: check the job that writes it")
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the local disk, not the file
+        raise BadInputError(f"the parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
+
+
+def _check_footer(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+        size = file.seek(0, 2)
+        file.seek(max(size - 8, 0))
+        end = file.read(8)
+    if start != b"PAR1":
+        raise BadInputError(f"the file is not parquet (it starts with {start!r}): check the address")
+    if size < 12 or end[4:] != b"PAR1":
+        raise BadInputError("the parquet file is cut off: check that it was written and sent completely")
+    footer = int.from_bytes(end[:4], "little")
+    if footer > _LARGEST_FOOTER:
+        raise BadInputError(
+            f"the parquet file's footer claims {footer:,} bytes, more than {_LARGEST_FOOTER:,}: "
+            "write it with fewer columns or larger row groups"
+        )
+
+
+def _column_facts(schema: pa.Schema, dataset: Dataset, layout: Layout) -> list[ColumnFacts]:
+    sources = {**layout.columns, dataset.timestamp_field: layout.timestamp}
+    facts = []
+    for target in dataset.arrow_schema():
+        if target.name == dataset.created_timestamp_column:
+            continue
+        source = sources.get(target.name)
+        source_type = shown_name(str(schema.field(source).type)) if source in schema.names else None
+        facts.append(ColumnFacts(target.name, str(target.type), source, source_type))
+    return facts
+
+
+def _rewrite(
+    file: pq.ParquetFile, result: Normalized, dataset: Dataset, stamp: datetime, latest: datetime
+) -> None:
+    import pyarrow.parquet as pq
+
+    rules = row_rules(dataset, latest)
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in file.iter_batches(_batch_rows(file.metadata), columns=result.layout.read):
+            table = _cast(batch, result, dataset, stamp)
+            if table is not None:
+                check_rows(rules, table, result.rows + 1, result.violations)
+                _count(table, result)
+            if table is not None and not result.violations:
+                table = _numbered(table, dataset, result.rows + 1)
+                writer = writer or pq.ParquetWriter(result.path, table.schema, compression="lz4")
+                writer.write_table(table)
+            result.rows += batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """Rows of a batch: fewer where rows are wide, so that a batch's size is bounded."""
+    total = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    wide = max(1, int(total // metadata.num_rows))
+    return max(64, min(_BATCH_ROWS, _BATCH_BYTES // wide))
+
+
+def _cast(batch: pa.RecordBatch, result: Normalized, dataset: Dataset, stamp: datetime) -> pa.Table | None:
+    """Return the batch in the declared types, or None if a value of it would not survive that."""
+    import pyarrow as pa
+
+    layout = result.layout
+    sources: dict[str, str | None] = {**layout.columns, dataset.timestamp_field: layout.timestamp}
+    arrays, fields, exact = [], [], True
+    for target in dataset.arrow_schema():
+        if target.name == dataset.created_timestamp_column:
+            continue
+        source = sources.get(target.name)
+        if source is not None:
+            array = _cast_column(batch.column(source), target, result)
+        else:
+            value = stamp if target.name == dataset.timestamp_field else None
+            array = pa.repeat(pa.scalar(value, target.type), batch.num_rows)
+        exact &= array is not None
+        arrays.append(array)
+        fields.append(target.with_nullable(True))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)) if exact else None
+
+
+def _cast_column(array: pa.Array, target: pa.Field, result: Normalized) -> pa.Array | None:
+    rule = f"has values that do not fit into {target.type} unchanged"
+    cast, offending = exact_cast(array, target.type, result.violations.wanted(target.name, rule))
+    if cast is None:
+        rows = [(result.rows + 1 + position, _raw(array[position])) for position in offending]
+        result.violations.add(target.name, rule, rows, len(rows), complete=False)
+    return cast
+
+
+def _raw(value: pa.Scalar) -> object:
+    """Return a value as Python shows it; Arrow's own text where Python has no such value."""
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError, UnicodeDecodeError):
+        return str(value)
+
+
+def _count(table: pa.Table, result: Normalized) -> None:
+    for facts in result.columns:
+        facts.count(table.column(facts.name))
+
+
+def _numbered(table: pa.Table, dataset: Dataset, first_row: int) -> pa.Table:
+    import pyarrow as pa
+
+    numbers = pa.array(range(first_row, first_row + table.num_rows), pa.int64())
+    position = table.schema.get_field_index(dataset.timestamp_field)
+    # Time as a plain number: no step between here and the history can read it in another zone.
+    times = table.column(position).cast(pa.int64())
+    return table.set_column(position, dataset.timestamp_field, times).append_column(ROW_COLUMN, numbers)

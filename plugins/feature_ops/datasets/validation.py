@@ -1,0 +1,183 @@
+"""From a staged file to an accepted one, or to quarantine with a report."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from feature_ops.advisory_lock import advisory_lock
+from feature_ops.datasets.accept import accepted_earlier, put_accepted, write_history_file
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.datasets.history import open_history
+from feature_ops.datasets.new_rows import NewRows, compare
+from feature_ops.datasets.normalize import Normalized, normalize
+from feature_ops.datasets.report import REPORT_FILE, Report
+from feature_ops.datasets.stage import SOURCE_FILE, StagedFile, download, run_folder
+from feature_ops.datasets.violations import Violations
+from feature_ops.exceptions import BadInputError
+from feature_ops.object_store import ObjectStore
+from feature_ops.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Validation:
+    """
+    One run's check of one staged file.
+
+    :param source: where the file came from, without secrets.
+    :param run_after: the run's time, in UTC: the same at every retry. It stamps rows without an
+        event time, and says when new rows count as ingested.
+    :param timestamp_column: the event time's column if the user named one, else "".
+    :param lock_url: SQLAlchemy URL of the database that serializes writers; no lock if None.
+    """
+
+    dataset: Dataset
+    staged: StagedFile
+    source: str
+    run_id: str
+    run_after: datetime
+    timestamp_column: str
+    store: ObjectStore
+    settings: Settings
+    lock_url: str | None
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """
+        Accept what the file brings; returns the facts for later tasks.
+
+        :param folder: scratch folder on local disk, with room for about twice the file.
+        :raises BadInputError: the file breaks a rule. It is in quarantine, and nothing else changed.
+        """
+        local = folder / SOURCE_FILE
+        download(self.staged, self.store, str(local))
+        normalized = self._normalize(local, folder / "normalized.parquet")
+        local.unlink()
+        with self._lock():
+            earlier = accepted_earlier(
+                self.dataset, self.store, run_id=self.run_id, source_sha256=self.staged.sha256
+            )
+            if earlier is not None:
+                log.info("An earlier try of this run accepted %s: repeating its result", earlier[0])
+                return self._repeated(*earlier)
+            return self._accept(normalized, folder)
+
+    def _normalize(self, local: Path, target: Path) -> Normalized:
+        try:
+            normalized = normalize(
+                local,
+                target,
+                self.dataset,
+                timestamp_column=self.timestamp_column,
+                stamp=self.run_after,
+                # Clocks differ: a stamp of the scheduler must not be in the worker's future.
+                latest=max(datetime.now(UTC), self.run_after),
+            )
+        except BadInputError as error:
+            self._refuse(replace(self._report(), error=str(error)))
+        if normalized.violations:
+            self._refuse(replace(self._report(), normalized=normalized, violations=normalized.violations))
+        return normalized
+
+    def _accept(self, normalized: Normalized, folder: Path) -> dict[str, Any]:
+        history = open_history(self.dataset, self.store)
+        with compare(
+            normalized.path,
+            history,
+            ingested_at=self.run_after,
+            folder=folder,
+            memory_limit=self.settings.memory_limit,
+        ) as comparison:
+            comparison.note_conflicts(normalized.violations)
+            report = replace(self._report(), normalized=normalized, violations=normalized.violations)
+            if report.violations:
+                self._refuse(report)
+            found = comparison.counts()
+            self._publish(replace(report, found=found), self._staging_report_uri)
+            facts = self._facts(normalized.rows, found)
+            if found.new:
+                path = folder / "accepted.parquet"
+                name = write_history_file(comparison.batches(_BATCH_ROWS), self.dataset, path)
+                facts["accepted_uri"] = put_accepted(
+                    path, name, self.dataset, self.store, self._metadata(facts)
+                )
+            return facts
+
+    def _facts(self, rows: int, found: NewRows) -> dict[str, Any]:
+        return {
+            "accepted_uri": None,
+            "report_uri": self._staging_report_uri,
+            "source": self.source,
+            "rows": rows,
+            "new": found.new,
+            "known": found.known + found.repeated,
+            "first_event": found.first_event and found.first_event.isoformat(),
+            "last_event": found.last_event and found.last_event.isoformat(),
+        }
+
+    def _metadata(self, facts: dict[str, Any]) -> dict[str, str]:
+        """Return what an accepted file says about itself: for later steps, and for a retry."""
+        return {
+            "source": self.source,
+            "source-sha256": self.staged.sha256,
+            "source-rows": str(facts["rows"]),
+            "run-id": self.run_id,
+            "rows": str(facts["new"]),
+            "known": str(facts["known"]),
+            "first-event": facts["first_event"],
+            "last-event": facts["last_event"],
+        }
+
+    def _repeated(self, uri: str, metadata: dict[str, str]) -> dict[str, Any]:
+        return {
+            "accepted_uri": uri,
+            "report_uri": self._staging_report_uri,
+            "source": metadata["source"],
+            "rows": int(metadata["source-rows"]),
+            "new": int(metadata["rows"]),
+            "known": int(metadata["known"]),
+            "first_event": metadata["first-event"],
+            "last_event": metadata["last-event"],
+        }
+
+    def _lock(self) -> AbstractContextManager[None]:
+        if self.lock_url is None:
+            return nullcontext()
+        return advisory_lock(self.lock_url, f"dataset:{self.dataset.name}", self.settings.lock_timeout)
+
+    @property
+    def _staging_report_uri(self) -> str:
+        return f"{self.dataset.staging_uri}{run_folder(self.run_id)}/{REPORT_FILE}"
+
+    def _report(self) -> Report:
+        return Report(
+            dataset=self.dataset.name,
+            run_id=self.run_id,
+            source=self.source,
+            sha256=self.staged.sha256,
+            size=self.staged.size,
+            violations=Violations(),
+        )
+
+    def _publish(self, report: Report, uri: str) -> None:
+        for line in report.lines():
+            log.info("%s", line)
+        self.store.put_bytes(report.json(), uri)
+
+    def _refuse(self, report: Report) -> NoReturn:
+        quarantine = f"{self.dataset.quarantine_uri}{run_folder(self.run_id)}"
+        self.store.copy(self.staged.uri, f"{quarantine}/{SOURCE_FILE}")
+        self._publish(report, f"{quarantine}/{REPORT_FILE}")
+        wrong = [report.error] if report.error else [str(violation) for violation in report.violations]
+        more = f"; and {len(wrong) - 1} more rules are broken" if len(wrong) > 1 else ""
+        raise BadInputError(
+            f"{self.source} is refused: {wrong[0]}{more}. Correct the file and trigger a new run; "
+            f"report: {quarantine}/{REPORT_FILE}"
+        )
