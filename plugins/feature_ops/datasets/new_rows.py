@@ -59,7 +59,7 @@ class Comparison:
     def counts(self) -> NewRows:
         """Return what the file brings."""
         time = _quoted(self._dataset.timestamp_field)
-        found = self._connection.execute(
+        ((new, known, repeated, corrections, first, last),) = self._connection.execute(
             f"""
             SELECT count(*) FILTER (verdict = 'new'),
                    count(*) FILTER (verdict = 'known'),
@@ -69,19 +69,16 @@ class Comparison:
                    max({time}) FILTER (verdict = 'new')
             FROM judged
             """  # noqa: S608 - names are quoted, and come from the code
-        ).fetchone()
-        assert found is not None
-        new, known, repeated, corrections, first, last = found
+        ).fetchall()
         return NewRows(new, known, repeated, corrections, _moment(first), _moment(last))
 
     def note_conflicts(self, violations: Violations) -> None:
         """Note rows with the key and time of another row of the file, but other values."""
         keys = ", ".join(_quoted(key) for key in self._dataset.keys)
         conflicts = "FROM judged WHERE verdict = 'conflict'"
-        (count,) = self._connection.execute(f"SELECT count(*) {conflicts}").fetchone() or (0,)
+        ((count,),) = self._connection.execute(f"SELECT count(*) {conflicts}").fetchall()
         rows = self._connection.execute(
-            f"SELECT {ROW_COLUMN}, previous_row, {keys} {conflicts} "
-            f"ORDER BY {ROW_COLUMN} LIMIT {ROWS_SHOWN}"
+            f"SELECT {ROW_COLUMN}, previous_row, {keys} {conflicts} ORDER BY {ROW_COLUMN} LIMIT {ROWS_SHOWN}"
         ).fetchall()
         if count:
             rule = "has the same key and event time in another row, with other values: keep one of them"
