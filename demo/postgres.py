@@ -78,9 +78,12 @@ class Postgres:
         import psycopg
         from psycopg import errors, sql
 
-        with psycopg.connect(self._conninfo(), autocommit=True) as connection:
-            with suppress(errors.DuplicateDatabase):
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        with (
+            suppress(errors.DuplicateDatabase),
+            psycopg.connect(self._conninfo(), autocommit=True) as connection,
+        ):
+            connection.execute(statement)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:

@@ -205,3 +205,15 @@ def clean_environment(**values: str) -> dict[str, str]:
     # A proxy that the environment names must not stand between servers on loopback.
     direct = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1,localhost"]))
     return {**kept, "NO_PROXY": direct, "no_proxy": direct, **values}
+
+
+def is_running(home: Path) -> bool:
+    """Whether a stack runs in that folder."""
+    try:
+        with (home / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

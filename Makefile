@@ -1,0 +1,57 @@
+# Each target sets up what it needs. State is kept in .venv and .demo only.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/installed
+
+.PHONY: help
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed (python3 with venv): install one, or name it with make PYTHON=…"; exit 1; }
+	@command -v git >/dev/null || { echo "git is needed: install it first."; exit 1; }
+	@test -x $(BIN)/python || { echo "Making .venv with $$($(PYTHON) --version) …"; $(PYTHON) -m venv .venv; }
+	@echo "Installing what requirements-dev.txt locks …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$$(sed -n 's/^uv==//p' requirements-dev.txt)"
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY)  ## Start the whole stack and run it until Ctrl-C
+	@$(BIN)/python -m demo up
+
+.PHONY: demo-reset
+demo-reset: $(READY)  ## Remove all that the demo keeps
+	@$(BIN)/python -m demo reset
+
+.PHONY: shell
+shell: $(READY)  ## Open a shell in which feast, dvc and git find the running demo
+	@$(BIN)/python -m demo shell
+
+.PHONY: story
+story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parquet NEW=b.parquet SONG=id
+	@$(BIN)/python -m demo story $(if $(BASE),--base "$(BASE)") $(if $(NEW),--new "$(NEW)") $(if $(SONG),--song "$(SONG)")
+
+.PHONY: test
+test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(READY)  ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: $(READY)  ## Measure the ETL against an empty DAG
+	@$(BIN)/python -m benchmarks.etl_floor
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
+.PHONY: lock
+lock: $(READY)  ## Lock the versions anew after a change of requirements*.in; UPGRADE=1 takes newer ones
+	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements.in --output-file requirements.txt
+	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt

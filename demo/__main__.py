@@ -1,0 +1,121 @@
+"""`python -m demo up | reset | shell | story`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from demo.errors import DemoError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def up(home: Path) -> int:
+    """Run the stack until Ctrl-C or SIGTERM; returns the exit code."""
+    from demo.stack import Stack
+
+    started = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    stack = Stack(home)
+    try:
+        stack.start(lambda line: print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True))
+        print(welcome(stack, time.monotonic() - started), flush=True)
+        while True:
+            stack.check()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("\nStopping …", flush=True)
+        return 0
+    finally:
+        # A second Ctrl-C must not leave half of it running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stack.stop()
+        print(f"Stopped. Everything is kept in {home}.", flush=True)
+
+
+def welcome(stack: object, seconds: float) -> str:
+    """Return what a person needs to know once everything is up."""
+    from demo.stack import Stack
+
+    assert isinstance(stack, Stack)
+    new_song = (stack.inbox / "new_song.parquet").as_uri()
+    return f"""
+Up in {seconds:.0f} s.
+
+  Airflow   {stack.airflow_url}   login {stack.admin_login}, password {stack.admin_password}
+  Git       {stack.git_web_url}
+  S3        {stack.servers.object_store.endpoint_url}   keys: see `make shell`, then `env | grep AWS_`
+
+Try this next:
+  1. Open {stack.airflow_url}/dags/song_properties_etl, press Trigger, and give it the Dataset URL
+     {new_song}
+  2. In another terminal: `make shell`, then `cd feature_repo && feast plan`
+  3. In another terminal: `make story` plays it all without hands, beside this one
+
+Ctrl-C stops everything and keeps all state; `make demo-reset` removes the state."""
+
+
+def reset(home: Path) -> int:
+    """Remove all state; returns the exit code."""
+    from demo.processes import Processes
+
+    if home.exists():
+        processes = Processes(home)
+        processes.open()  # refuses while a stack runs there, ends what a killed one has left
+        processes.close()
+        shutil.rmtree(home)
+    print(f"Removed {home}: the next `make demo` is a first start.")
+    return 0
+
+
+def shell(home: Path, command: list[str]) -> int:
+    """Become a shell (or the command) with which feast, dvc and git find the running stack."""
+    from demo.processes import is_running
+    from demo.stack import environment_file
+
+    if not is_running(home):
+        raise DemoError("No stack is running: start one with `make demo` in another terminal.")
+    environment = {**os.environ, **json.loads(environment_file(home).read_text())}
+    if not command:
+        print("feast, dvc, git and python find the demo from here; `exit` leaves.", flush=True)
+        command = [os.environ.get("SHELL", "/bin/sh")]
+    os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own shell
+
+
+def main() -> int:
+    """Read the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="The embedded stack")
+    parser.add_argument("--home", type=Path, default=PROJECT / ".demo", help="folder that keeps all state")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the stack and run it until Ctrl-C")
+    commands.add_parser("reset", help="remove all state")
+    shell_parser = commands.add_parser("shell", help="open a shell that finds the running stack")
+    shell_parser.add_argument("arguments", nargs=argparse.REMAINDER, help="command to run instead")
+    story_parser = commands.add_parser("story", help="play the story on a stack of its own")
+    story_parser.add_argument("--base", type=Path, help="parquet file of songs that are there at first")
+    story_parser.add_argument("--new", type=Path, help="parquet file with new songs")
+    story_parser.add_argument("--song", help="id of the new song to follow")
+    arguments = parser.parse_args()
+    home = arguments.home.resolve()
+    try:
+        if arguments.command == "story":
+            from demo.story import play
+
+            return play(arguments.base, arguments.new, arguments.song)
+        if arguments.command == "shell":
+            return shell(home, arguments.arguments)
+        return up(home) if arguments.command == "up" else reset(home)
+    except DemoError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
