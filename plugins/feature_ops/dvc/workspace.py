@@ -81,13 +81,13 @@ def initial_files(folder: Path, remote_name: str, remote_uri: str) -> dict[str, 
     """
     Return, by path, what ``dvc init`` and a default remote put into a git repository.
 
-    :param folder: an empty scratch folder.
+    :param folder: a scratch folder that is not there yet.
     """
     with _dvc_environment(folder):
         from dulwich.repo import Repo as GitRepo
         from dvc.repo import Repo
 
-        GitRepo.init(str(folder)).close()
+        GitRepo.init(str(folder), mkdir=True).close()
         with Repo.init(str(folder)) as repo, repo.config.edit() as config:
             config["core"]["remote"] = remote_name
             config[_REMOTE][remote_name] = {"url": remote_uri}

@@ -1,0 +1,54 @@
+"""Work folders go with their run, killed or not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feature_ops.settings import get_settings
+from feature_ops.work_folder import GRACE_SECONDS, work_folder
+
+
+@pytest.fixture
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("FEATURE_OPS_WORK_DIR", str(tmp_path / "work"))
+    get_settings.cache_clear()
+    yield tmp_path / "work"
+    get_settings.cache_clear()
+
+
+def age(folder: Path) -> None:
+    past = folder.stat().st_mtime - GRACE_SECONDS - 1
+    os.utime(folder, (past, past))
+
+
+def test_a_folder_is_removed_even_when_its_run_fails(parent: Path) -> None:
+    with pytest.raises(IsADirectoryError), work_folder("test") as folder:
+        folder.write_text("a folder takes no text")
+    assert list(parent.iterdir()) == []
+
+
+def test_the_next_run_removes_what_a_killed_run_left(parent: Path) -> None:
+    code = (
+        "import os, signal\nfrom feature_ops.work_folder import work_folder\n"
+        "with work_folder('killed') as folder:\n"
+        "    (folder / 'file').write_text('x')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
+    (left,) = parent.iterdir()
+    age(left)
+    with work_folder("next") as folder:
+        assert list(parent.iterdir()) == [folder]
+
+
+def test_a_running_neighbours_folder_stays(parent: Path) -> None:
+    with work_folder("one") as one:
+        age(one)
+        with work_folder("two"):
+            assert one.is_dir()
