@@ -1,0 +1,81 @@
+"""What a person types into the trigger form: accepted, refused or answered with a clear line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from demo.errors import DemoError
+from demo.scene import DAG_ID, Scene
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"dataset_url": 7},
+        {"dataset_url": "no scheme"},
+        {"full_refresh": "perhaps"},
+        {"repo_url": ["a", "list"]},
+        {"event_timestamp_column": "two words"},
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_the_form(conf: dict[str, Any], scene: Scene) -> None:
+    with pytest.raises(DemoError, match=r"answered 4\d\d"):
+        scene.api.trigger(DAG_ID, conf)
+
+
+def failed_task(scene: Scene, conf: dict[str, Any]) -> tuple[str, str]:
+    """Trigger a run that must fail; returns the task that failed and its summary."""
+    run_id = scene.api.trigger(DAG_ID, conf)
+    assert scene.api.wait(DAG_ID, run_id, timeout=120) == "failed"
+    states = scene.api.task_states(DAG_ID, run_id)
+    (task,) = [task_id for task_id, state in states.items() if state == "failed"]
+    instances = scene.api.task_instances(DAG_ID, run_id)
+    assert [i["try_number"] for i in instances if i["task_id"] == task] == [1], "bad input is not retried"
+    return task, scene.api.summaries(DAG_ID, run_id)[task]
+
+
+def test_an_empty_form_says_what_to_fill_in(scene: Scene) -> None:
+    task, summary = failed_task(scene, {})
+    assert task == "ingest"
+    assert "dataset_url" in summary
+
+
+def test_the_reference_systems_name_of_the_parameter_is_accepted(scene: Scene) -> None:
+    url = scene.put_in_inbox("named.parquet", scene.base.head(3))
+    run_id = scene.api.trigger(DAG_ID, {"url_dataset": url})
+    assert scene.api.wait(DAG_ID, run_id, timeout=120) == "success"
+    assert scene.api.summaries(DAG_ID, run_id)["validate"] == "0 new rows, 3 already known"
+
+
+def test_a_bad_row_names_column_and_rule_and_changes_nothing(scene: Scene) -> None:
+    head, rows = scene.remote_head(), len(scene.history())
+    bad = scene.base.head(3).assign(danceability=[0.5, 1.5, 0.5])
+    task, summary = failed_task(scene, {"dataset_url": scene.put_in_inbox("bad.parquet", bad)})
+    assert task == "validate"
+    assert "danceability" in summary
+    assert "1.5" in summary
+    assert "_quarantine/song_properties/" in summary
+    assert (scene.remote_head(), len(scene.history())) == (head, rows)
+
+
+def test_a_repository_on_a_strangers_host_never_gets_the_token(scene: Scene) -> None:
+    head = scene.remote_head()
+    song = scene.new.assign(spotify_id="StrangersRepository000")
+    task, summary = failed_task(
+        scene,
+        {
+            "dataset_url": scene.put_in_inbox("stranger.parquet", song),
+            "repo_url": "http://127.0.0.2:9/jukebox.git",
+        },
+    )
+    assert task == "version_with_dvc"
+    assert "127.0.0.2" in summary
+    assert scene.remote_head() == head
+
+    # What was accepted is not lost: any later run completes it.
+    run = scene.run_etl(scene.put_in_inbox("named.parquet", scene.base.head(3)))
+    assert run.facts["version_with_dvc"]["added"]
+    online = scene.online(["StrangersRepository000"])
+    assert online.notna().all(axis=None)
