@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from feature_ops.settings import get_settings
-from feature_ops.work_folder import GRACE_SECONDS, work_folder
+from feature_ops.work_folder import MARKER, PREFIX, work_folder
 
 
 @pytest.fixture
@@ -20,11 +20,6 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     get_settings.cache_clear()
     yield tmp_path / "work"
     get_settings.cache_clear()
-
-
-def age(folder: Path) -> None:
-    past = folder.stat().st_mtime - GRACE_SECONDS - 1
-    os.utime(folder, (past, past))
 
 
 def test_a_folder_is_removed_even_when_its_run_fails(parent: Path) -> None:
@@ -41,14 +36,22 @@ def test_the_next_run_removes_what_a_killed_run_left(parent: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
-    (left,) = parent.iterdir()
-    age(left)
+    assert len(list(parent.glob("*/scratch/file"))) == 1
     with work_folder("next") as folder:
-        assert list(parent.iterdir()) == [folder]
+        assert list(parent.iterdir()) == [folder.parent]
 
 
 def test_a_running_neighbours_folder_stays(parent: Path) -> None:
     with work_folder("one") as one:
-        age(one)
         with work_folder("two"):
             assert one.is_dir()
+        assert one.is_dir()
+
+
+def test_a_folder_that_nobody_marked_stays_whatever_its_name(parent: Path) -> None:
+    strangers = [parent / f"{PREFIX}of-somebody", parent / "feature-ops-tests-1", parent / "other"]
+    for folder in strangers:
+        folder.mkdir(parents=True)
+    (strangers[1] / MARKER).touch()
+    with work_folder("one"):
+        assert all(folder.is_dir() for folder in strangers)
