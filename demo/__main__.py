@@ -16,26 +16,30 @@ from demo.errors import DemoError
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def up(home: Path) -> int:
+def up(home: Path, load: bool) -> int:
     """Run the stack until Ctrl-C or SIGTERM; returns the exit code."""
     from demo.stack import Stack
 
     started = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    stack = Stack(home)
+    stack = Stack(home, load=load)
     try:
         stack.start(lambda line: print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True))
+    except KeyboardInterrupt:
+        print("\nStopped before it was up; the next start goes on from here.")
+        return 0
+    try:
         print(welcome(stack, time.monotonic() - started), flush=True)
         while True:
             stack.check()
             time.sleep(1)
     except KeyboardInterrupt:
-        print("\nStopping …", flush=True)
         return 0
     finally:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nStopping …", flush=True)
         stack.stop()
         print(f"Stopped. Everything is kept in {home}.", flush=True)
 
@@ -94,7 +98,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description="The embedded stack")
     parser.add_argument("--home", type=Path, default=PROJECT / ".demo", help="folder that keeps all state")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start the stack and run it until Ctrl-C")
+    up_parser = commands.add_parser("up", help="start the stack and run it until Ctrl-C")
+    up_parser.add_argument(
+        "--no-load", action="store_true", help="leave the catalogue out at the first start"
+    )
     commands.add_parser("reset", help="remove all state")
     shell_parser = commands.add_parser("shell", help="open a shell that finds the running stack")
     shell_parser.add_argument("arguments", nargs=argparse.REMAINDER, help="command to run instead")
@@ -111,7 +118,7 @@ def main() -> int:
             return play(arguments.base, arguments.new, arguments.song)
         if arguments.command == "shell":
             return shell(home, arguments.arguments)
-        return up(home) if arguments.command == "up" else reset(home)
+        return up(home, not arguments.no_load) if arguments.command == "up" else reset(home)
     except DemoError as error:
         print(error, file=sys.stderr)
         return 1

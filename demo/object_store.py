@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from demo.credentials import write_private
 from demo.errors import DemoError
@@ -18,6 +19,7 @@ from feature_ops.object_store import ObjectStore
 # Each of its servers listens for gRPC at its port + 10000, too.
 GRPC = 10_000
 REGION = "us-east-1"
+PROBE = "readiness"
 
 
 class SeaweedFS:
@@ -38,6 +40,7 @@ class SeaweedFS:
 
     def start(self) -> None:
         """Start the server and wait until it stores an object."""
+        self.remove_sockets()
         data = self._site.folder("object-store")
         identities = self._site.home / "s3.json"
         write_private(identities, json.dumps(self._identities()))
@@ -66,13 +69,21 @@ class SeaweedFS:
             stop_signal=signal.SIGKILL,
         )
 
+        client = self._impatient_client()
+
         def stores() -> bool:
             child.check()
-            return self._stores_an_object()
+            return self._stores_an_object(client)
 
         wait_until(
-            stores, "the object store takes an object", timeout=90, interval=0.2, remedy=f"see {child.log}"
+            stores, "the object store takes an object", timeout=90, interval=0.1, remedy=f"see {child.log}"
         )
+
+    def remove_sockets(self) -> None:
+        """Remove the sockets that the server leaves in /tmp when it ends."""
+        for name, port in self._ports.items():
+            for socket in (f"seaweedfs-{name}-{port}.sock", f"seaweedfs-{name}-grpc-{port + GRPC}.sock"):
+                Path("/tmp", socket).unlink(missing_ok=True)  # noqa: S108 - where the server puts them
 
     def create_bucket(self, name: str) -> None:
         """Create the bucket unless it exists."""
@@ -94,22 +105,36 @@ class SeaweedFS:
         credentials = {"accessKey": self.store.access_key, "secretKey": self.store.secret_key}
         return {"identities": [{"name": "demo", "credentials": [credentials], "actions": ["Admin"]}]}
 
-    def _stores_an_object(self) -> bool:
+    def _stores_an_object(self, client: Any) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client = self.store.client
+        # The first object of a bucket takes longest, so the probe is one.
         try:
-            client.create_bucket(Bucket="readiness")
+            client.create_bucket(Bucket=PROBE)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 409:
                 return False
         except BotoCoreError:
             return False
         try:
-            client.put_object(Bucket="readiness", Key="probe", Body=b"ready")
+            client.put_object(Bucket=PROBE, Key="probe", Body=b"ready")
         except (BotoCoreError, ClientError):
             return False
         return True
+
+    def _impatient_client(self) -> Any:
+        """Return a client that reports a failure at once instead of trying again and again."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            aws_access_key_id=self.store.access_key,
+            aws_secret_access_key=self.store.secret_key,
+            region_name=REGION,
+            endpoint_url=self.store.endpoint_url,
+            config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=20),
+        )
 
 
 def weed() -> Path:

@@ -29,6 +29,7 @@ class Servers:
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
         self.processes = Processes(self.home)
+        self._sweep: Callable[[], None] = lambda: None
 
     def start(self, progress: Progress = lambda line: None) -> None:
         """
@@ -50,6 +51,7 @@ class Servers:
     def stop(self) -> None:
         """Stop all servers; what they have acknowledged is kept."""
         self.processes.close()
+        self._sweep()
 
     def _start(self, progress: Progress) -> None:
         self.site = Site(
@@ -62,6 +64,7 @@ class Servers:
         self.valkey = Valkey(self.site)
         self.seaweedfs = SeaweedFS(self.site)
         self.git = GitServer(self.site)
+        self._sweep = self.seaweedfs.remove_sockets
         servers = (self.postgres, self.valkey, self.seaweedfs, self.git)
         with ThreadPoolExecutor(len(servers)) as pool:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -61,19 +62,32 @@ def end_sessions(sessions: Sequence[Session], grace: float) -> int:
     """
     Ask each session's leader to end, kill what is left; returns how many processes there were.
 
-    :param grace: seconds between asking and killing.
+    :param grace: seconds that the leaders have; what they leave behind is killed at once.
     """
-    members = {session: session.members() for session in sessions}
-    for session, processes in members.items():
-        if processes:
-            _signal(session.leader, session.stop_signal)
-    found = [process for processes in members.values() for process in processes]
-    psutil.wait_procs(found, timeout=grace)
-    for session in sessions:
-        for process in session.members():
-            _signal(process.pid, signal.SIGKILL)
-    psutil.wait_procs([process for session in sessions for process in session.members()], timeout=grace)
+    found = [process for session in sessions for process in session.members()]
+    asked = {session.leader: session.stop_signal for session in sessions}
+    leaders = [process for process in found if process.pid in asked]
+    for leader in leaders:
+        _signal(leader.pid, asked[leader.pid])
+    _wait_for_end(leaders, grace)
+    left = [process for session in sessions for process in session.members()]
+    for process in left:
+        _signal(process.pid, signal.SIGKILL)
+    _wait_for_end(left, grace)
     return len(found)
+
+
+def _wait_for_end(processes: Sequence[psutil.Process], timeout: float) -> None:
+    # Not psutil's own wait: it would take the exit code away from who started the process.
+    deadline = time.monotonic() + timeout
+    while any(_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _signal(pid: int, number: int) -> None:
