@@ -7,12 +7,14 @@ are versioned already, and nobody's committed configuration can lead it elsewher
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from feature_ops.exceptions import FeatureOpsError
+from feature_ops.git.command import scrub
 from feature_ops.object_store import ObjectStore
 
 _REMOTE = "remote"
@@ -47,6 +49,9 @@ class DvcWorkspace:
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         self._folder = folder
         self._uri = options["url"]
+        self._secrets = tuple(
+            value for name, value in options.items() if name in {"secret_access_key", "session_token"}
+        )
         self._config = {
             "core": {"remote": _REMOTE, "analytics": False, "check_update": False},
             "cache": {"type": "hardlink,copy"},
@@ -60,7 +65,6 @@ class DvcWorkspace:
         :param file: a file anywhere in the workspace's folder.
         """
         with _dvc_environment(self._folder):
-            from dvc.exceptions import DvcException
             from dvc.repo import Repo
 
             if not (self._folder / ".dvc").exists():
@@ -69,10 +73,11 @@ class DvcWorkspace:
                 with Repo(str(self._folder), config=self._config) as repo:
                     repo.add(str(file))
                     repo.push(targets=[f"{file}.dvc"])
-            except DvcException as error:
+            except Exception as error:  # of DVC, of the S3 client, or of the network
                 raise FeatureOpsError(
-                    f"DVC could not send {file.name} to {self._uri}: "
-                    f"{error.__cause__ or error}; is there such a bucket, and may the connection write to it?"
+                    f"DVC could not send {file.name} to {self._uri}: {type(error).__name__}: "
+                    f"{scrub(str(error.__cause__ or error), self._secrets)}; "
+                    "is the bucket there, and may the object store's connection write to it?"
                 ) from None
         return file.with_name(f"{file.name}.dvc").read_bytes()
 
@@ -97,7 +102,7 @@ def initial_files(folder: Path, remote_name: str, remote_uri: str) -> dict[str, 
 
 @contextmanager
 def _dvc_environment(folder: Path) -> Iterator[None]:
-    """Keep DVC from reading a user's configuration, sharing caches, and telling its makers."""
+    """Keep DVC from reading a user's configuration, sharing caches, and talking."""
     values = {
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc-site-cache"),
@@ -106,9 +111,16 @@ def _dvc_environment(folder: Path) -> Iterator[None]:
     }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
+    import dvc  # sets up its logger
+
+    logger = logging.getLogger(dvc.__name__)
+    level = logger.level
+    # "You can now commit the changes to git" is no advice for a reader of a task's log.
+    logger.setLevel(logging.WARNING)
     try:
         yield
     finally:
+        logger.setLevel(level)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
