@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
 
     work_dir: Path | None = Field(None, description="Folder for scratch files; the system's if unset.")
-    memory_limit: str = Field("512MB", description="Memory that DuckDB may use before it spills to disk.")
+    memory_limit: str = Field("384MB", description="Memory that DuckDB may use before it spills to disk.")
     staging_days: int = Field(7, ge=1, description="Days that staged source files are kept.")
     verify_sample: int = Field(200, ge=1, description="Keys that verify_online reads back.")
     lock_timeout: float = Field(600.0, gt=0, description="Seconds to wait for the feature store's lock.")

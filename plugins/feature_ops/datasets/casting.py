@@ -63,7 +63,7 @@ def _convert(array: pa.Array, target: pa.DataType) -> pa.Array:
         # A naive time is UTC; a time with a zone is the same instant in UTC.
         zone = getattr(source, "tz", None)
         return array.cast(pa.timestamp(target.unit, zone)).cast(target)
-    if pa.types.is_decimal(source):
+    if pa.types.is_decimal(source) and pa.types.is_floating(target):
         result = array.cast(target)
         return _unchanged(array, result, result.cast(source))
     return array.cast(target)

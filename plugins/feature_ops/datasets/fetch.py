@@ -158,10 +158,11 @@ def _open_file(source: Source, _store: ObjectStore, settings: Settings) -> Itera
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise BadInputError(f"{source.shown} cannot be read: {error.strerror}") from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise BadInputError(f"{source.shown} is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise BadInputError(f"{source.shown} is not a regular file")
         _check_size(facts.st_size, source, settings)
         yield iter(lambda: file.read(CHUNK_SIZE), b"")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.history import History
 from feature_ops.datasets.normalize import ROW_COLUMN
-from feature_ops.datasets.violations import ROWS_SHOWN, Violations
+from feature_ops.datasets.violations import ROWS_SHOWN, Violations, shown_value
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,6 +47,17 @@ class NewRows:
     corrections: int
     first_event: datetime | None
     last_event: datetime | None
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """A key that stands in another row too, as the report shows it."""
+
+    key: list[object]
+    row: int
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(shown_value, self.key))} as in row {self.row:,}"
 
 
 class Comparison:
@@ -82,7 +93,7 @@ class Comparison:
         ).fetchall()
         if count:
             rule = "has the same key and event time in another row, with other values: keep one of them"
-            found = [(row, f"{'/'.join(map(repr, key))} as in row {other:,}") for row, other, *key in rows]
+            found = [(row, _Twin(key, other)) for row, other, *key in rows]
             violations.add(", ".join(self._dataset.keys), rule, found, count)
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:

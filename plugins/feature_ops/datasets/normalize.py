@@ -96,7 +96,8 @@ def normalize(
         result.violations = violations
         if not violations:
             _rewrite(file, result, dataset, stamp, latest)
-        return result
+    _return_memory()
+    return result
 
 
 @contextmanager
@@ -148,7 +149,8 @@ def _column_facts(schema: pa.Schema, dataset: Dataset, layout: Layout) -> list[C
         if target.name == dataset.created_timestamp_column:
             continue
         source = sources.get(target.name)
-        source_type = shown_name(str(schema.field(source).type)) if source in schema.names else None
+        place = schema.get_field_index(source or "")  # -1 also if the name stands there twice
+        source_type = shown_name(str(schema.field(place).type)) if place >= 0 else None
         facts.append(ColumnFacts(target.name, str(target.type), source, source_type))
     return facts
 
@@ -225,6 +227,16 @@ def _raw(value: pa.Scalar) -> object:
 def _count(table: pa.Table, result: Normalized) -> None:
     for facts in result.columns:
         facts.count(table.column(facts.name))
+
+
+def _return_memory() -> None:
+    """Give the batches' memory back before DuckDB takes its own; pandas leaves it in cycles."""
+    import gc
+
+    import pyarrow as pa
+
+    gc.collect()
+    pa.default_memory_pool().release_unused()
 
 
 def _numbered(table: pa.Table, dataset: Dataset, first_row: int) -> pa.Table:
