@@ -22,7 +22,8 @@ def up(home: Path, load: bool) -> int:
 
     started = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     stack = Stack(home, load=load)
     try:
         stack.start(lambda line: print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True))

@@ -33,15 +33,11 @@ class AirflowApi:
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
         """Create the pool, or give it that many slots."""
-        pool = {"name": name, "slots": slots, "description": description}
+        pool = {"slots": slots, "description": description, "include_deferred": False}
         if self._request("GET", f"pools/{quote(name)}").status_code == 404:
-            self._json("POST", "pools", json=pool)
+            self._json("POST", "pools", json={"name": name, **pool})
         else:
-            self._json(
-                "PATCH",
-                f"pools/{quote(name)}",
-                json={"slots": slots, "description": description, "pool": name},
-            )
+            self._json("PATCH", f"pools/{quote(name)}", json={"pool": name, **pool})
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has parsed the DAG."""

@@ -66,7 +66,7 @@ class GitServer:
         """Create a bare repository with branch main unless it exists; returns its HTTP URL."""
         path = self._repositories / f"{name}.git"
         subprocess.run(
-            ["git", "init", "--quiet", "--bare", "--initial-branch=main", str(path)],
+            ["git", "-c", "init.defaultBranch=main", "init", "--quiet", "--bare", str(path)],
             check=True,
             env=clean_environment(),
         )
