@@ -1,0 +1,231 @@
+"""The dataset's history as materialization and its check read it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from feature_ops.feast.ledger import FileSpan
+from feature_ops.object_store import ObjectStore, split_uri
+from feature_ops.settings import get_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as pads
+    from pyarrow.fs import FileSystem
+    from pyarrow.parquet import FileMetaData
+
+    from feature_ops.datasets.dataset import Dataset
+
+# So many keys are sought by name; more are cheaper found by reading the column whole.
+_KEYS_SOUGHT = 10_000
+_BATCH_ROWS = 65_536
+_SMALL_READS = 8
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """
+    The files that Feast reads, in the order in which they came.
+
+    :param paths: path on the file system by the file's name.
+    :param filesystem: where they are; the local one if None.
+    """
+
+    dataset: Dataset
+    paths: Mapping[str, str]
+    filesystem: FileSystem | None = None
+
+    @classmethod
+    def from_store(cls, dataset: Dataset, store: ObjectStore) -> Self:
+        """Return the history on object storage as it is now."""
+        # Feast reads every parquet file under the prefix, so every one of them counts.
+        found = [file for file in store.list(dataset.uri) if file.name.endswith(".parquet")]
+        found.sort(key=lambda file: (file.modified, file.uri))
+        paths = {file.uri.removeprefix(dataset.uri): "/".join(split_uri(file.uri)) for file in found}
+        return cls(dataset, paths, store.filesystem)
+
+    @classmethod
+    def from_folder(cls, dataset: Dataset, folder: Path) -> Self:
+        """Return a history in a local folder."""
+        found = sorted(folder.glob("*.parquet"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return cls(dataset, {path.name: str(path) for path in found})
+
+    def spans(self, names: Iterable[str]) -> list[FileSpan]:
+        """Return the rows and times of files, from their footers alone."""
+        with ThreadPoolExecutor(_SMALL_READS) as pool:
+            return list(pool.map(self._span, names))
+
+    def has_corrections(self, pending: Sequence[FileSpan], others: Iterable[FileSpan]) -> bool:
+        """
+        Return whether a pending row has the key and event time of another row.
+
+        :param pending: files that are to be loaded.
+        :param others: files that are online.
+        """
+        first = min((file.first_event for file in pending if file.first_event), default=None)
+        last = max((file.last_event for file in pending if file.last_event), default=None)
+        if first is None or last is None:
+            return False
+        names = [file.name for file in pending]
+        rivals = [
+            file.name
+            for file in others
+            if file.name in self.paths
+            and file.first_event is not None
+            and file.last_event is not None
+            and file.first_event <= last
+            and file.last_event >= first
+        ]
+        return self._repeats(names, rivals)
+
+    def sample(self, names: Sequence[str], count: int) -> list[Key]:
+        """Return keys of the files' first, last and evenly spread rows: the same at every call."""
+        import pyarrow.parquet as pq
+
+        footers = [self._footer(name).num_rows for name in names]
+        total = sum(footers)
+        count = min(count, total)
+        wanted = sorted({i * (total - 1) // max(count - 1, 1) for i in range(count)})
+        keys: dict[Key, None] = {}
+        for name, (start, end) in zip(names, pairwise(accumulate(footers, initial=0)), strict=True):
+            rows = [row - start for row in wanted if start <= row < end]
+            if rows:
+                with pq.ParquetFile(self.paths[name], filesystem=self.filesystem) as file:
+                    keys.update(dict.fromkeys(_keys_at(file, self.dataset.keys, rows)))
+        return list(keys)
+
+    def latest(
+        self, names: Sequence[str], keys: Sequence[Key], columns: Iterable[str], until: datetime
+    ) -> dict[Key, dict[str, Any]]:
+        """
+        Return each key's newest row in some of the files.
+
+        :param names: the files that count.
+        :param columns: what to return of a row.
+        :param until: rows with a later event time do not count.
+        """
+        import pyarrow as pa
+        import pyarrow.dataset as pads
+
+        if not names or not keys:
+            return {}
+        dataset = self.dataset
+        order = [dataset.timestamp_field, dataset.created_timestamp_column]
+        wanted = list(dict.fromkeys([*dataset.keys, *columns, *order]))
+        schema = dataset.arrow_schema()
+        firsts = pa.array(sorted({key[0] for key in keys}), schema.field(dataset.keys[0]).type)
+        table = self._files(names).to_table(
+            columns=wanted,
+            filter=pads.field(dataset.keys[0]).isin(firsts) & (pads.field(order[0]) <= pa.scalar(until)),
+        )
+        newest: dict[Key, dict[str, Any]] = {}
+        sought = set(keys)
+        for row in table.sort_by([(name, "ascending") for name in order]).to_pylist():
+            key = tuple(row[name] for name in dataset.keys)
+            if key in sought:
+                newest[key] = row
+        return newest
+
+    def _files(self, names: Iterable[str]) -> pads.FileSystemDataset:
+        import pyarrow.dataset as pads
+
+        return pads.dataset(
+            [self.paths[name] for name in names],
+            schema=self.dataset.arrow_schema(),
+            format="parquet",
+            filesystem=self.filesystem,
+        )
+
+    def _footer(self, name: str) -> FileMetaData:
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(self.paths[name], filesystem=self.filesystem)
+
+    def _span(self, name: str) -> FileSpan:
+        footer = self._footer(name)
+        column = footer.schema.to_arrow_schema().get_field_index(self.dataset.timestamp_field)
+        groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
+        if all(group is not None and group.has_min_max for group in groups):
+            times = [_utc(time) for group in groups for time in (group.min, group.max)]
+        else:
+            times = self._read_times(name)
+        return FileSpan(name, footer.num_rows, min(times, default=None), max(times, default=None))
+
+    def _read_times(self, name: str) -> list[datetime]:
+        import pyarrow.compute as pc
+
+        field = self.dataset.timestamp_field
+        spread = pc.min_max(self._files([name]).to_table(columns=[field]).column(field)).as_py()
+        return [_utc(time) for time in spread.values() if time is not None]
+
+    def _repeats(self, pending: Sequence[str], rivals: Sequence[str]) -> bool:
+        import duckdb
+
+        keys = [f"key_{place}" for place, _ in enumerate(self.dataset.keys)]
+        by = ", ".join([*keys, "event_time"])
+        options = {
+            "memory_limit": get_settings().memory_limit,
+            "temp_directory": str(get_settings().work_dir or tempfile.gettempdir()),
+            "threads": 2,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=options) as connection:
+            connection.register("pending_rows", self._keys_and_times(pending))
+            connection.execute("CREATE TABLE pending AS FROM pending_rows")
+            sought = connection.execute(
+                f"SELECT DISTINCT {keys[0]} FROM pending LIMIT {_KEYS_SOUGHT + 1}"  # noqa: S608
+            ).to_arrow_table()
+            few = sought.column(0).combine_chunks() if sought.num_rows <= _KEYS_SOUGHT else None
+            everyone = "SELECT * FROM pending"
+            if rivals:
+                connection.register("rival_rows", self._keys_and_times(rivals, few))
+                everyone += f" UNION ALL SELECT * FROM rival_rows SEMI JOIN pending USING ({by})"  # noqa: S608
+            found = connection.execute(
+                f"SELECT 1 FROM ({everyone}) GROUP BY {by} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
+            ).fetchall()
+        return bool(found)
+
+    def _keys_and_times(self, names: Sequence[str], first_keys: pa.Array | None = None) -> pads.Scanner:
+        import pyarrow as pa
+        import pyarrow.dataset as pads
+
+        columns = {f"key_{place}": pads.field(key) for place, key in enumerate(self.dataset.keys)}
+        # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
+        columns["event_time"] = pads.field(self.dataset.timestamp_field).cast(pa.int64())
+        return self._files(names).scanner(
+            columns=columns,
+            filter=None if first_keys is None else pads.field(self.dataset.keys[0]).isin(first_keys),
+            batch_size=_BATCH_ROWS,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
+
+
+def _keys_at(file: Any, columns: Sequence[str], rows: Sequence[int]) -> Iterator[Key]:
+    """Yield the keys of some rows of a file, whose numbers ascend."""
+    import pyarrow as pa
+
+    start, remaining = 0, list(rows)
+    for batch in file.iter_batches(columns=list(columns), batch_size=_BATCH_ROWS):
+        here = [row - start for row in remaining if row < start + batch.num_rows]
+        remaining = remaining[len(here) :]
+        found = batch.take(pa.array(here, pa.int64())).to_pylist()
+        yield from (tuple(row[name] for name in columns) for row in found)
+        start += batch.num_rows
+        if not remaining:
+            return
+
+
+def _utc(moment: datetime) -> datetime:
+    # Feast, too, takes times without a zone for UTC.
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,142 @@
+"""The last two steps of a dataset's DAG: load what is new into the online store, and read it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, Context
+
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.exceptions import NothingPendingError
+from feature_ops.operator import Outcome, ReconcilingOperator
+from feature_ops.settings import get_settings
+
+if TYPE_CHECKING:
+    from feature_ops.feast.ledger import Ledger
+    from feature_ops.feast.materialize import Materialization
+
+_DONE = "materialized"
+
+
+class MaterializeIncrementalOperator(ReconcilingOperator):
+    """
+    Load the files that are not online yet into every feature view that reads the dataset.
+
+    Its asset outlets get an event that says what was loaded; there is none when nothing was.
+
+    :param dataset: whose history is loaded.
+    :param versioned: facts of the step that versioned the dataset; its commit is passed on. (templated)
+    :param full_refresh: load the newest row of every key again. (templated)
+    """
+
+    template_fields: Sequence[str] = ("versioned", "full_refresh")
+
+    def __init__(
+        self, *, dataset: Dataset, versioned: Any = None, full_refresh: bool | str = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.versioned: Mapping[str, Any] | None = versioned
+        self.full_refresh = full_refresh
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Load what is missing under the lock, and note it in the ledger."""
+        from feature_ops.feast.history import History
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.feast.ledger import Ledger
+        from feature_ops.feast.materialize import Materializer, summary
+
+        hook = FeastHook()
+        ledger = Ledger(hook.registry_url())
+        # Feast is imported before the lock is taken, as that takes seconds.
+        store = hook.store()
+        run_id = context["dag_run"].run_id
+        with hook.lock():
+            history = History.from_store(self.dataset, hook.object_store)
+            materializer = Materializer(store, ledger, history, self.dataset.uri)
+            try:
+                done = materializer.load(full_refresh=_is_true(self.full_refresh))
+            except NothingPendingError:
+                earlier = self._earlier_try(context, ledger, hook.project(), run_id)
+                if earlier is None:
+                    raise
+                self._announce(context, earlier.facts)
+                return earlier
+            outcome = Outcome(summary(done), self._facts(done))
+            # Kept before the ledger: a try that dies in between is repeated, one that dies after it
+            # has this to tell.
+            context["task_state_store"].set(_DONE, {"summary": outcome.summary, "facts": outcome.facts})
+            materializer.record(done, run_id)
+        self._announce(context, outcome.facts)
+        return outcome
+
+    def _facts(self, done: Materialization) -> dict[str, Any]:
+        return {
+            "files": done.file_names,
+            "views": done.views,
+            "rows": done.rows,
+            "window": [done.start.isoformat(), done.end.isoformat()],
+            "seconds": done.seconds,
+            "commit": (self.versioned or {}).get("commit"),
+        }
+
+    def _earlier_try(self, context: Context, ledger: Ledger, project: str, run_id: str) -> Outcome | None:
+        """Return what an earlier try of this run did if it died after its work was complete."""
+        kept: Any = context["task_state_store"].get(_DONE)
+        if not kept:
+            return None
+        facts = kept["facts"]
+        online = [ledger.online(project, view) for view in facts["views"]]
+        ours = {file.name for files in online for file in files.values() if file.run_id == run_id}
+        if not ours.issuperset(facts["files"]):
+            return None
+        self.log.info("An earlier try of this run loaded it: repeating its result")
+        return Outcome(kept["summary"], facts)
+
+    def _announce(self, context: Context, facts: Mapping[str, Any]) -> None:
+        for asset in self.outlets:
+            if isinstance(asset, Asset):
+                context["outlet_events"][asset].extra = {
+                    "version": facts["commit"] or facts["files"][-1],
+                    **{name: facts[name] for name in ("rows", "window", "seconds", "commit", "views")},
+                }
+
+
+class VerifyOnlineOperator(ReconcilingOperator):
+    """
+    Read a sample of what was loaded back through the feature service and compare it with the history.
+
+    :param dataset: whose features are read.
+    :param materialized: facts of the :class:`MaterializeIncrementalOperator`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("materialized",)
+
+    def __init__(self, *, dataset: Dataset, materialized: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.materialized: Mapping[str, Any] = materialized
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Compare under the lock, so that no other task writes meanwhile."""
+        from feature_ops.feast.history import History
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.feast.ledger import Ledger
+        from feature_ops.feast.verify import Verifier
+
+        hook = FeastHook()
+        store = hook.store()
+        with hook.lock():
+            history = History.from_store(self.dataset, hook.object_store)
+            verifier = Verifier(store, Ledger(hook.registry_url()), history, self.dataset.uri)
+            keys, features = verifier.verify(self.materialized["files"], get_settings().verify_sample)
+        return Outcome(
+            f"{keys:,} key{'' if keys == 1 else 's'} with {features} features read back: as in the history",
+            {"keys": keys, "features": features},
+        )
+
+
+def _is_true(value: bool | str) -> bool:
+    """Return what a form's field says: a template makes its boolean a text."""
+    return value if isinstance(value, bool) else value.strip().lower() in ("true", "1", "yes", "on")
