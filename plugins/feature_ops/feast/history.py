@@ -182,7 +182,7 @@ class History:
         with duckdb.connect(config=options) as connection:
             connection.register("pending_rows", self._keys_and_times(pending))
             connection.execute("CREATE TABLE pending AS FROM pending_rows")
-            sought = connection.execute(
+            sought = connection.sql(
                 f"SELECT DISTINCT {keys[0]} FROM pending LIMIT {_KEYS_SOUGHT + 1}"  # noqa: S608
             ).to_arrow_table()
             few = sought.column(0).combine_chunks() if sought.num_rows <= _KEYS_SOUGHT else None

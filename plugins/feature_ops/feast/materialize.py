@@ -198,7 +198,7 @@ def _log_plan(view: str, pending: Pending) -> None:
 
 def _forget_listings() -> None:
     """Have Feast list the prefix anew: s3fs remembers listings for as long as its process lives."""
-    from s3fs import S3FileSystem
+    from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
     S3FileSystem.clear_instance_cache()
 

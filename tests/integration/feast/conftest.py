@@ -1,0 +1,209 @@
+"""A small dataset on S3 with a feature repository of its own, on the real servers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.data_format import ParquetFormat
+from feast.types import Bool, Float32, Int64, String
+from s3fs import S3FileSystem
+
+from demo.servers import Servers
+from feature_ops.assets import dataset_asset
+from feature_ops.datasets.dataset import Column, ColumnType, Dataset
+from feature_ops.feast.ledger import Ledger
+from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
+from feature_ops.settings import get_settings
+
+TRACKS = Dataset(
+    name="tracks",
+    keys=("id",),
+    feature_service="tracks_fs",
+    columns=(
+        Column(name="id", type=ColumnType.STRING),
+        Column(name="title", type=ColumnType.STRING, nullable=True),
+        Column(name="energy", type=ColumnType.DOUBLE, nullable=True),
+        Column(name="plays", type=ColumnType.INT64),
+        Column(name="live", type=ColumnType.BOOL),
+    ),
+)
+
+CONFIGURATION = """\
+project: radio
+provider: local
+registry:
+  registry_type: sql
+  path: ${FEAST_REGISTRY_URL}
+  cache_ttl_seconds: 60
+  serve_features_while_materializing: true
+offline_store:
+  type: file
+online_store:
+  type: redis
+  connection_string: ${FEAST_ONLINE_STORE}
+entity_key_serialization_version: 3
+"""
+
+
+class TaskStateStandIn(dict[str, Any]):
+    """Stands in for the task's state store, which the scheduler's API server keeps."""
+
+    def set(self, key: str, value: Any, retention: object = None) -> None:
+        self[key] = value
+
+
+def utc(when: str | datetime) -> datetime:
+    """Return a time that is written without a zone."""
+    return datetime.fromisoformat(when).replace(tzinfo=UTC) if isinstance(when, str) else when
+
+
+def definitions(path: str, name: str = "tracks") -> list[Any]:
+    """Return what a person would write into a feature repository."""
+    entity = Entity(name="track", join_keys=["id"], value_type=ValueType.STRING)
+    view = FeatureView(
+        name=name,
+        entities=[entity],
+        schema=[
+            Field(name="id", dtype=String),
+            Field(name="energy", dtype=Float32),
+            Field(name="plays", dtype=Int64),
+            Field(name="live", dtype=Bool),
+        ],
+        source=FileSource(
+            name=f"{name}_source",
+            path=path,
+            file_format=ParquetFormat(),
+            timestamp_field="event_timestamp",
+            created_timestamp_column="ingested_at",
+        ),
+    )
+    return [entity, view, FeatureService(name="tracks_fs", features=[view])]
+
+
+@dataclass
+class Radio:
+    """The dataset, its history, its feature store and the two operators, as a person sees them."""
+
+    servers: Servers
+    repo: Path
+    registry_url: str
+    dataset: Dataset = TRACKS
+    context: dict[str, Any] = field(default_factory=dict)
+
+    def store(self) -> FeatureStore:
+        return FeatureStore(repo_path=str(self.repo))
+
+    def persons_store(self) -> FeatureStore:
+        """Return the feature store as another process sees it, with no listing of S3 remembered."""
+        S3FileSystem.clear_instance_cache()
+        return self.store()
+
+    def apply(self, path: str = "", view: str = "tracks") -> None:
+        """Apply the view, its source at the history or at another path."""
+        self.store().apply(definitions(path or TRACKS.uri, view))
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.registry_url)
+
+    def publish(self, *rows: tuple[str, str | datetime, float | None]) -> str:
+        """Put a file of keys, event times (UTC) and energies into the history; returns its name."""
+        whole = [
+            {
+                "id": key,
+                "title": f"Track {key}",
+                "energy": energy,
+                "plays": len(key),
+                "live": energy is None,
+                "event_timestamp": utc(when),
+                "ingested_at": datetime.now(UTC),
+            }
+            for key, when, energy in rows
+        ]
+        file = self.repo / "published.parquet"
+        pq.write_table(pa.Table.from_pylist(whole, TRACKS.arrow_schema()), file)
+        name = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:20]}.parquet"
+        self.servers.object_store.put_file_once(str(file), TRACKS.uri + name)
+        return name
+
+    def new_context(self, run_id: str) -> dict[str, Any]:
+        self.context = {
+            "dag_run": SimpleNamespace(run_id=run_id),
+            "task_state_store": TaskStateStandIn(),
+            "outlet_events": OutletEventAccessors(),
+        }
+        return self.context
+
+    def materialize(self, run_id: str = "run", context: Any = None, **arguments: Any) -> dict[str, Any]:
+        operator = MaterializeIncrementalOperator(
+            task_id="materialize",
+            dataset=TRACKS,
+            outlets=[dataset_asset(TRACKS)],
+            **{"versioned": {"commit": "c0ffee"}, **arguments},
+        )
+        return operator.execute(context or self.new_context(run_id))
+
+    def verify(self, materialized: dict[str, Any]) -> dict[str, Any]:
+        operator = VerifyOnlineOperator(task_id="verify", dataset=TRACKS, materialized=materialized)
+        return operator.execute(self.new_context("run"))
+
+    @property
+    def summary(self) -> str:
+        return self.context["task_state_store"]["summary"]
+
+    @property
+    def event(self) -> dict[str, Any]:
+        return self.context["outlet_events"][dataset_asset(TRACKS)].extra
+
+    def online(self, *keys: str) -> dict[str, Any]:
+        """Return the energy that predictions would see, by key."""
+        store = self.store()
+        rows = [{"id": key} for key in keys]
+        answer = store.get_online_features(store.get_feature_service("tracks_fs"), rows).to_dict()
+        return dict(zip(answer["id"], answer["energy"], strict=True))
+
+
+@pytest.fixture
+def make_radio(
+    servers: Servers,
+    airflow_connections: None,
+    registry_url: str,
+    online_store: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Radio]:
+    """Make the feature store from a configuration, with nothing applied yet."""
+
+    def make(configuration: str) -> Radio:
+        (tmp_path / "feature_store.yaml").write_text(configuration)
+        variables = {
+            **servers.object_store.environment(),
+            "FEAST_REGISTRY_URL": registry_url,
+            "FEAST_ONLINE_STORE": online_store,
+            "FEATURE_OPS_FEATURE_REPO": str(tmp_path),
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        return Radio(servers, tmp_path, registry_url)
+
+    return make
+
+
+@pytest.fixture
+def radio(make_radio: Callable[[str], Radio]) -> Radio:
+    """The feature store with the dataset's view applied."""
+    radio = make_radio(CONFIGURATION)
+    radio.apply()
+    return radio
