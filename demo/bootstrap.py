@@ -71,21 +71,36 @@ class Bootstrap:
         states = {run["dag_run_id"]: run["state"] for run in runs}
         if "success" in states.values():
             return
-        progress("Loading the catalogue through the DAG song_properties_etl …")
+        progress(f"Loading the catalogue through the DAG {DAG_ID} …")
         unfinished = [run_id for run_id, state in states.items() if state != "failed"]
         if unfinished:
             run_id = unfinished[0]
+            progress(
+                "The last start was killed during it: that run goes on. A killed task is retried in a minute."
+            )
         else:
             url = self._put_into_inbox(catalogue).as_uri()
             run_id = api.trigger(DAG_ID, {"dataset_url": url}, f"{FIRST_LOAD}_{len(states) + 1}")
-        if api.wait(DAG_ID, run_id, timeout=600) != "success":
-            states, lines = api.task_states(DAG_ID, run_id), api.summaries(DAG_ID, run_id)
-            failed = ", ".join(
-                f"{t} ({lines.get(t, 'see its log')})" for t, s in states.items() if s == "failed"
-            )
+        self._follow(api, run_id, progress)
+
+    def _follow(self, api: AirflowApi, run_id: str, progress: Progress) -> None:
+        """Tell each task's line as it ends; a :class:`DemoError` if the run fails."""
+        told: set[str] = set()
+
+        def ended() -> str | None:
+            state: str = api.dag_run(DAG_ID, run_id)["state"]
+            done = {t for t, s in api.task_states(DAG_ID, run_id).items() if s in ("success", "failed")}
+            if done - told:
+                lines = api.summaries(DAG_ID, run_id)
+                for task in sorted(done - told):
+                    progress(f"  {task}: {lines.get(task, 'ended without a word')}")
+                told.update(done)
+            return state if state in ("success", "failed") else None
+
+        if wait_until(ended, "the first load ends", timeout=900, interval=0.5) == "failed":
             raise DemoError(
-                f"The first load failed in {failed}; task logs are in {self._servers.home}/airflow/logs. "
-                "Start again to try once more."
+                f"The first load failed, see above and {self._servers.home}/airflow/logs: "
+                "`make demo` tries it once more."
             )
 
     def _put_into_inbox(self, catalogue: Path | None) -> Path:
