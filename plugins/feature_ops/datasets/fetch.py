@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -183,6 +183,7 @@ def _open_s3(source: Source, store: ObjectStore, settings: Settings) -> Iterator
                 f"connection {settings.aws_conn_id!r} may read"
             ) from None
         raise
-    with answer["Body"] as body:
+    # Not the body itself: as a context manager it hands out the raw stream.
+    with closing(answer["Body"]) as body:
         _check_size(answer["ContentLength"], source, settings)
         yield body.iter_chunks(CHUNK_SIZE)
