@@ -21,9 +21,7 @@ def up(home: Path, load: bool) -> int:
     from demo.stack import Stack
 
     started = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     stack = Stack(home, load=load)
     try:
         stack.start(lambda line: print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True))
@@ -38,11 +36,27 @@ def up(home: Path, load: bool) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        # A second Ctrl-C must not leave half of it running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nStopping …", flush=True)
         stack.stop()
         print(f"Stopped. Everything is kept in {home}.", flush=True)
+
+
+def stop_on_signals() -> None:
+    """Let Ctrl-C, SIGTERM and SIGHUP raise ``KeyboardInterrupt``, once: the stop runs to its end."""
+    # What was ignored at the start (nohup, a job in the background) stays so.
+    wanted = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
+
+    def interrupt(*_: object) -> None:
+        for number in wanted:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in wanted:
+        signal.signal(number, interrupt)
 
 
 def welcome(stack: object, seconds: float) -> str:

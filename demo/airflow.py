@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -63,14 +62,13 @@ class Airflow:
         wanted = version("apache-airflow-core")
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        log = self._site.home / "logs" / "airflow-migrate.log"
-        with log.open("wb") as output:
-            command = [sys.executable, "-m", "airflow", "db", "migrate"]
-            done = subprocess.run(
-                command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, check=False
-            )
-        if done.returncode:
-            raise DemoError(f"Airflow could not set up its database: see {log}, then start again.")
+        self._site.processes.run(
+            "airflow-migrate",
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            environment=self._environment,
+            cwd=self._home,
+            remedy="then start again",
+        )
         stamp.write_text(wanted)
 
     def start(self) -> None:

@@ -157,19 +157,11 @@ class Bootstrap:
         stamp = self._servers.home / "applied"
         if stamp.exists():
             return
-        log = self._servers.home / "logs" / "feast-apply.log"
-        with log.open("wb") as output:
-            done = subprocess.run(
-                [str(Path(sys.executable).with_name("feast")), "apply"],
-                cwd=self._feature_repo,
-                env=clean_environment(**self._environment),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if done.returncode:
-            last = (log.read_text().strip().splitlines() or ["no output"])[-1]
-            raise DemoError(
-                f"`feast apply` failed: {last}. See {log}, correct feature_repo/ and start again."
-            )
+        self._servers.processes.run(
+            "feast-apply",
+            [Path(sys.executable).with_name("feast"), "apply"],
+            environment=clean_environment(**self._environment),
+            cwd=self._feature_repo,
+            remedy="correct feature_repo/ and start again",
+        )
         stamp.touch()

@@ -39,12 +39,16 @@ class Child:
         """Whether it still runs."""
         return self.process.poll() is None
 
+    def last_line(self) -> str:
+        """Return the last line that it has written, which tells most."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"]
+        return lines[-1][:300]
+
     def check(self) -> None:
         """Raise a :class:`DemoError` with the end of its log if it is dead."""
         if not self.alive:
-            lines = self.log.read_text(errors="replace").strip().splitlines() or ["(empty log)"]
             raise DemoError(
-                f"{self.name} ended with code {self.process.returncode}: {lines[-1][:300]} "
+                f"{self.name} ended with code {self.process.returncode}: {self.last_line()} "
                 f"(all of it in {self.log}); start again with `make demo`."
             )
 
@@ -139,6 +143,20 @@ class Processes:
         self._children[name] = (child, session)
         return child
 
+    def run(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, remedy: str
+    ) -> None:
+        """
+        Run a command to its end, or to the end of the stack; its output goes to ``logs/<name>.log``.
+
+        :raises DemoError: with the last line of its output and the remedy, if it fails.
+        """
+        child = self.start(name, command, environment, cwd)
+        code = child.process.wait()
+        self._forget(name)
+        if code:
+            raise DemoError(f"{name} failed: {child.last_line()}. See {child.log}; {remedy}.")
+
     @property
     def children(self) -> list[Child]:
         """What was started and not stopped."""
@@ -152,11 +170,9 @@ class Processes:
         :param grace: seconds for a clean end before they are killed.
         """
         chosen = list(self._children) if names is None else [n for n in names if n in self._children]
-        end_sessions([self._children[name][1] for name in chosen], grace)
+        end_sessions([self._children[name][1] for name in chosen if name in self._children], grace)
         for name in chosen:
-            child, _ = self._children.pop(name)
-            child.process.wait()
-            (self._notes / f"{name}.json").unlink(missing_ok=True)
+            self._forget(name)
 
     def close(self) -> None:
         """End every child, then let go of the folder."""
@@ -171,6 +187,13 @@ class Processes:
         if self._lock:
             self._lock.close()
             self._lock = None
+
+    def _forget(self, name: str) -> None:
+        # Both stop() and run() may be the first to see a child's end.
+        child, _ = self._children.pop(name, (None, None))
+        if child:
+            child.process.wait()
+            (self._notes / f"{name}.json").unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         # The system frees this lock when its holder dies: there are no stale ones.

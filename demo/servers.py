@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from demo.credentials import Credentials
 from demo.git_server import GitServer
 from demo.object_store import SeaweedFS
+from demo.parallel import in_parallel
 from demo.ports import Ports
 from demo.postgres import Postgres
 from demo.processes import Processes
@@ -66,14 +66,7 @@ class Servers:
         self.git = GitServer(self.site)
         self._sweep = self.seaweedfs.remove_sockets
         servers = (self.postgres, self.valkey, self.seaweedfs, self.git)
-        with ThreadPoolExecutor(len(servers)) as pool:
-            try:
-                for started in [pool.submit(server.start) for server in servers]:
-                    started.result()
-            except BaseException:
-                # Ends the other threads, too: each finds its server dead.
-                self.stop()
-                raise
+        in_parallel([server.start for server in servers], abort=self.stop)
 
     @property
     def object_store(self) -> ObjectStore:

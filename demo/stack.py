@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from demo.airflow import LOGIN, Airflow
@@ -15,6 +13,7 @@ from demo.bootstrap import REPOSITORY, Bootstrap
 from demo.connections import connection_variables
 from demo.credentials import write_private
 from demo.errors import DemoError
+from demo.parallel import in_parallel
 from demo.servers import Progress, Servers
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -128,7 +127,7 @@ class Stack:
         )
         bootstrap = Bootstrap(self.servers, self._environment, PROJECT, self.inbox)
         progress("Preparing the databases, buckets and the repository …")
-        in_parallel(airflow.migrate, bootstrap.prepare)
+        in_parallel([airflow.migrate, bootstrap.prepare], abort=self.servers.stop)
         progress("Starting Airflow …")
         airflow.start()
         bootstrap.create_pool(airflow.api)
@@ -191,10 +190,3 @@ def quiet_variables() -> dict[str, str]:
         "SCARF_NO_ANALYTICS": "true",
         "DO_NOT_TRACK": "1",
     }
-
-
-def in_parallel(*jobs: Callable[[], None]) -> None:
-    """Run the jobs side by side; the first error is raised when all have ended."""
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        for done in [pool.submit(job) for job in jobs]:
-            done.result()
