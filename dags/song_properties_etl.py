@@ -44,7 +44,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Repository URL",
-            description=(
+            description_md=(
                 f"Git repository that keeps the data's versions. Empty: that of the connection "
                 f"`{settings.git_conn_id}`; any other must be on the same host."
             ),
@@ -54,7 +54,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Event timestamp column",
-            description=(
+            description_md=(
                 "Column that says when a row became true. Empty: `event_timestamp` or `snapshot_date`; "
                 "a file without one is stamped with the run's time."
             ),
