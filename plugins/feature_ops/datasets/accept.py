@@ -13,16 +13,18 @@ from feature_ops.object_store import ObjectStore
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Part of the file's bytes and so of its name: a retry must write the same.
-ROW_GROUP_ROWS = 65_536
+# Part of the file's bytes and so of its name.
 _COMPRESSION_LEVEL = 3
 
 
-def write_history_file(batches: Iterator[pa.RecordBatch], dataset: Dataset, path: Path) -> str:
+def write_history_file(
+    batches: Iterator[pa.RecordBatch], dataset: Dataset, path: Path, group_rows: int
+) -> str:
     """
     Write rows in the dataset's declared schema; the same rows give the same bytes.
 
     :param batches: rows in their order, both times in microseconds since 1970.
+    :param group_rows: rows of a row group, which is held in memory.
     :returns: the name of the file, which says what it holds.
     """
     import pyarrow.parquet as pq
@@ -36,22 +38,22 @@ def write_history_file(batches: Iterator[pa.RecordBatch], dataset: Dataset, path
         # The schema needs nothing that parquet's own types do not say.
         store_schema=False,
     ) as writer:
-        for group in _row_groups(batches):
-            writer.write_table(_typed(group, schema), row_group_size=ROW_GROUP_ROWS)
+        for group in _row_groups(batches, group_rows):
+            writer.write_table(_typed(group, schema), row_group_size=group_rows)
     return content_name(path)
 
 
-def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     """Cut batches of any sizes into tables of one size, the last one smaller."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
-        while sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
+        while sum(part.num_rows for part in waiting) >= rows:
             table = pa.Table.from_batches(waiting)
-            yield table.slice(0, ROW_GROUP_ROWS)
-            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            yield table.slice(0, rows)
+            waiting = table.slice(rows).to_batches()
     if waiting:
         yield pa.Table.from_batches(waiting)
 

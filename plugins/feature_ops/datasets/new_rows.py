@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # So many keys are sought in the history by name; more are cheaper found by reading it whole.
 _KEYS_SOUGHT = 10_000
+# One of DuckDB's own vectors: larger batches are collected in memory beyond its limit.
+_BATCH_ROWS = 2048
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -96,14 +98,14 @@ class Comparison:
             found = [(row, _Twin(key, other)) for row, other, *key in rows]
             violations.add(", ".join(self._dataset.keys), rule, found, count)
 
-    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the new rows by key and event time, in the order of the dataset's columns."""
         names = ", ".join(_quoted(name) for name in self._dataset.arrow_schema().names)
         order = ", ".join(_quoted(name) for name in (*self._dataset.keys, self._dataset.timestamp_field))
         relation = self._connection.sql(
             f"SELECT {names} FROM judged WHERE verdict = 'new' ORDER BY {order}"  # noqa: S608
         )
-        yield from relation.to_arrow_reader(rows)
+        yield from relation.to_arrow_reader(_BATCH_ROWS)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,12 +64,14 @@ class Normalized:
 
     :param path: local parquet file with the declared columns, the event time in microseconds since
         1970 and the row's number in the source; incomplete if there are violations.
+    :param batch_rows: how many rows may be held at once; the same whenever the file is read.
     """
 
     path: Path
     layout: Layout
     columns: list[ColumnFacts] = field(default_factory=list)
     rows: int = 0
+    batch_rows: int = _BATCH_ROWS
     violations: Violations = field(default_factory=Violations)
 
 
@@ -161,13 +164,15 @@ def _rewrite(
     import pyarrow.parquet as pq
 
     rules = row_rules(dataset, latest)
+    result.batch_rows = _batch_rows(file.metadata)
     writer: pq.ParquetWriter | None = None
     try:
-        for batch in file.iter_batches(_batch_rows(file.metadata), columns=result.layout.read):
+        for batch in file.iter_batches(result.batch_rows, columns=result.layout.read):
             table = _cast(batch, result, dataset, stamp)
             if table is not None:
                 check_rows(rules, table, result.rows + 1, result.violations)
                 _count(table, result)
+                gc.collect(1)  # pandera leaves each batch in a cycle
             if table is not None and not result.violations:
                 table = _numbered(table, dataset, result.rows + 1)
                 writer = writer or pq.ParquetWriter(result.path, table.schema, compression="lz4")
@@ -230,9 +235,7 @@ def _count(table: pa.Table, result: Normalized) -> None:
 
 
 def _return_memory() -> None:
-    """Give the batches' memory back before DuckDB takes its own; pandas leaves it in cycles."""
-    import gc
-
+    """Give the batches' memory back before DuckDB takes its own."""
     import pyarrow as pa
 
     gc.collect()

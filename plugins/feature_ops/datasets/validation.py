@@ -24,8 +24,6 @@ from feature_ops.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_BATCH_ROWS = 65_536
-
 
 @dataclass(frozen=True)
 class Validation:
@@ -104,7 +102,7 @@ class Validation:
             facts = self._facts(normalized.rows, found)
             if found.new:
                 path = folder / "accepted.parquet"
-                name = write_history_file(comparison.batches(_BATCH_ROWS), self.dataset, path)
+                name = write_history_file(comparison.batches(), self.dataset, path, normalized.batch_rows)
                 facts["accepted_uri"] = put_accepted(
                     path, name, self.dataset, self.store, self._metadata(facts)
                 )

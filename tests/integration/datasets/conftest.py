@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from demo.servers import Servers
-from feature_ops.datasets import operators
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
 from feature_ops.datasets.operators import IngestOperator, ValidateOperator
 from feature_ops.object_store import ObjectStore, split_uri
@@ -105,15 +103,7 @@ class Steps:
 
 
 @pytest.fixture
-def steps(
-    dataset: Dataset,
-    servers: Servers,
-    storage: Settings,
-    registry_url: str,
-    airflow_connections: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Steps:
+def steps(dataset: Dataset, servers: Servers, storage: Settings, airflow_connections: None) -> Steps:
     """The steps on fresh buckets."""
     return Steps(dataset, servers.object_store, storage)
 
@@ -130,10 +120,3 @@ def plants() -> Callable[..., dict[str, Any]]:
         }
 
     return make
-
-
-@pytest.fixture
-def lock_url(registry_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The database whose locks serialize writers."""
-    monkeypatch.setattr(operators, "_lock_database", lambda: registry_url)
-    return registry_url

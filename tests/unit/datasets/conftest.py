@@ -92,7 +92,7 @@ class Garden:
             found = comparison.counts()
             if found.new and not self.violations:
                 path = work / "accepted.parquet"
-                name = write_history_file(comparison.batches(2048), self.dataset, path)
+                name = write_history_file(comparison.batches(), self.dataset, path, file.batch_rows)
                 self.files.append(str(path.rename(work / name)))
         return found
 
