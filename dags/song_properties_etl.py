@@ -44,9 +44,9 @@ with DAG(
             None,
             type=["null", "string"],
             title="Repository URL",
-            description_md=(
+            description=(
                 f"Git repository that keeps the data's versions. Empty: that of the connection "
-                f"`{settings.git_conn_id}`; any other must be on the same host."
+                f"{settings.git_conn_id}; any other must be on the same host."
             ),
             pattern=r"^\S+$",
         ),
@@ -54,8 +54,8 @@ with DAG(
             None,
             type=["null", "string"],
             title="Event timestamp column",
-            description_md=(
-                "Column that says when a row became true. Empty: `event_timestamp` or `snapshot_date`; "
+            description=(
+                "Column that says when a row became true. Empty: event_timestamp or snapshot_date; "
                 "a file without one is stamped with the run's time."
             ),
             pattern=r"^\S+$",
