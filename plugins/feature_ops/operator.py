@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from feature_ops.exceptions import BadInputError, NothingPendingError
+from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ReconcilingOperator(BaseOperator):
     A step that compares what is wanted with what is there and closes the difference.
 
     A subclass implements :meth:`reconcile`. A :class:`BadInputError` fails the task without a
-    retry, a :class:`NothingPendingError` skips it and what follows; either message becomes the
-    task's summary, so that nobody has to open the log to learn why.
+    retry, a :class:`NothingPendingError` skips it and what follows, anything else may be retried.
+    Each leaves a summary, so that nobody has to open the log to learn why.
     """
 
     @abstractmethod
@@ -48,6 +48,13 @@ class ReconcilingOperator(BaseOperator):
         except NothingPendingError as nothing:
             self._summarize(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
+        except FeatureOpsError as error:
+            self._summarize(context, str(error))
+            raise
+        except Exception as error:
+            # Not its text: what a library says may hold a secret, which only the log masks.
+            self._summarize(context, f"failed with {type(error).__name__}: see the log")
+            raise
         self._summarize(context, outcome.summary)
         return outcome.facts
 

@@ -1,0 +1,62 @@
+"""However a step ends, it leaves one line for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
+from feature_ops.operator import Outcome, ReconcilingOperator
+
+
+class StateStoreStandIn(dict[str, Any]):
+    """A dictionary in the place of Airflow's task state store."""
+
+    def set(self, key: str, value: Any, retention: object = None) -> None:
+        self[key] = value
+
+
+class Step(ReconcilingOperator):
+    """A step that ends as it is told."""
+
+    def __init__(self, ending: Outcome | Exception) -> None:
+        super().__init__(task_id="step")
+        self.ending = ending
+
+    def reconcile(self, context: Context) -> Outcome:
+        if isinstance(self.ending, Exception):
+            raise self.ending
+        return self.ending
+
+
+def run(ending: Outcome | Exception) -> tuple[dict[str, Any] | Exception, str]:
+    """Run a step; returns its facts or its error, and its summary."""
+    state = StateStoreStandIn()
+    context: Any = {"task_state_store": state}
+    try:
+        result: dict[str, Any] | Exception = Step(ending).execute(context)
+    except Exception as error:
+        result = error
+    return result, state["summary"]
+
+
+def test_a_step_that_succeeds_returns_its_facts() -> None:
+    assert run(Outcome("2 rows", {"rows": 2})) == ({"rows": 2}, "2 rows")
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "summary"),
+    [
+        (BadInputError("column x: no"), AirflowFailException, "column x: no"),
+        (NothingPendingError("all is online"), AirflowSkipException, "all is online"),
+        (FeatureOpsError("the remote is down"), FeatureOpsError, "the remote is down"),
+        (OSError("password=hunter2"), OSError, "failed with OSError: see the log"),
+    ],
+)
+def test_a_step_that_does_not_succeed_says_why(ending: Exception, kind: type, summary: str) -> None:
+    result, said = run(ending)
+    assert type(result) is kind
+    assert said == summary
