@@ -133,6 +133,7 @@ def compare(
     }
     # In a file and not in memory: tables that are written out compressed need less of it.
     with duckdb.connect(str(folder / "judged.duckdb"), config=options) as connection:
+        connection.execute("SET enable_progress_bar = false")  # it would write into the task's log
         connection.execute(
             f"CREATE VIEW fresh AS SELECT * FROM read_parquet({_literal(str(normalized))})"  # noqa: S608
         )
