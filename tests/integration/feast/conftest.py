@@ -22,8 +22,11 @@ from s3fs import S3FileSystem
 from demo.servers import Servers
 from feature_ops.assets import dataset_asset
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
+from feature_ops.feast.history import History
 from feature_ops.feast.ledger import Ledger
+from feature_ops.feast.materialize import Materialization, Materializer
 from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
+from feature_ops.feast.verify import Verifier
 from feature_ops.settings import get_settings
 
 TRACKS = Dataset(
@@ -207,3 +210,61 @@ def radio(make_radio: Callable[[str], Radio]) -> Radio:
     radio = make_radio(CONFIGURATION)
     radio.apply()
     return radio
+
+
+@dataclass
+class Alone:
+    """The dataset and its feature store in a folder, with no server at all."""
+
+    folder: Path
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.folder}/registry.db"
+
+    @property
+    def history_folder(self) -> Path:
+        return self.folder / "tracks"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.database_url)
+
+    def configure(self, more: str = "") -> None:
+        """Write feature_store.yaml and apply the view."""
+        self.history_folder.mkdir(exist_ok=True)
+        (self.folder / "feature_store.yaml").write_text(
+            f"project: radio\nprovider: local\n"
+            f"registry:\n  registry_type: sql\n  path: {self.database_url}\n"
+            f"offline_store:\n  type: file\n"
+            f"online_store:\n  type: sqlite\n  path: {self.folder}/online.db\n"
+            f"entity_key_serialization_version: 3\n{more}"
+        )
+        self.store().apply(definitions(str(self.history_folder)))
+
+    def store(self) -> FeatureStore:
+        return FeatureStore(repo_path=str(self.folder))
+
+    def write(self, key: str, energy: float) -> None:
+        """Put a file with one row into the history."""
+        row = {"id": key, "title": key, "energy": energy, "plays": 1, "live": False}
+        times = {"event_timestamp": utc("2024-05-01"), "ingested_at": datetime.now(UTC)}
+        name = f"{len(list(self.history_folder.iterdir()))}.parquet"
+        pq.write_table(pa.Table.from_pylist([row | times], TRACKS.arrow_schema()), self.history_folder / name)
+
+    def materializer(self) -> Materializer:
+        history = History.from_folder(TRACKS, self.history_folder)
+        return Materializer(self.store(), self.ledger, history, str(self.history_folder))
+
+    def verify(self, done: Materialization) -> tuple[int, int]:
+        history = History.from_folder(TRACKS, self.history_folder)
+        verifier = Verifier(self.store(), self.ledger, history, str(self.history_folder))
+        return verifier.verify(done.file_names, 10)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Alone:
+    """The feature store of somebody who has no servers."""
+    alone = Alone(tmp_path)
+    alone.configure()
+    return alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -99,13 +100,14 @@ def test_a_late_correction_does_not_bring_an_older_value_back(radio: Radio) -> N
 
 
 def test_a_correction_with_the_same_event_time_wins(radio: Radio) -> None:
-    radio.publish(("a", "2024-05-01", 0.5), ("b", "2024-05-01", 0.5))
+    keys = [f"track {number}" for number in range(200)]
+    radio.publish(*((key, "2024-05-01", 0.5) for key in keys), ("other", "2024-05-01", 0.5))
     radio.materialize()
-    radio.publish(("a", "2024-05-01", 0.25))
+    radio.publish(*((key, "2024-05-01", 0.25) for key in keys))
 
     radio.materialize("second run")
 
-    assert radio.online("a", "b") == {"a": 0.25, "b": 0.5}
+    assert radio.online(*keys, "other") == {**dict.fromkeys(keys, 0.25), "other": 0.5}
 
 
 def test_a_correction_wins_even_if_a_person_loaded_the_row_before_it(radio: Radio) -> None:
@@ -195,7 +197,7 @@ def test_d6_a_wrong_path_is_an_error_that_names_the_views(radio: Radio) -> None:
 
 def test_d6_a_project_without_views_is_an_error(make_radio: Callable[[str], Radio], radio: Radio) -> None:
     other = make_radio((radio.repo / "feature_store.yaml").read_text().replace("radio", "typo"))
-    with pytest.raises(AirflowFailException, match="'typo'.*it has no views"):
+    with pytest.raises(AirflowFailException, match=r"'typo'.*it has no views"):
         other.materialize()
 
 
@@ -266,23 +268,19 @@ def test_d13_the_zone_of_the_host_changes_nothing(radio: Radio) -> None:
 
 def test_a_file_as_registry_is_refused(make_radio: Callable[[str], Radio]) -> None:
     radio = make_radio("project: radio\nregistry: registry.db\nprovider: local\n")
-    with pytest.raises(AirflowFailException, match="registry must be in a database.*registry_type: sql"):
+    with pytest.raises(AirflowFailException, match=r"registry must be in a database.*registry_type: sql"):
         radio.materialize()
 
 
-def test_no_password_shows_where_feast_cannot_connect(
-    make_radio: Callable[[str], Radio], radio: Radio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """D10: neither the error nor the log of a process tells the registry's password."""
+def test_d10_no_password_shows_where_the_registry_cannot_be_reached(radio: Radio) -> None:
     code = """
-import os
 from feature_ops.feast.hook import FeastHook
 from feature_ops.feast.ledger import Ledger
 Ledger(FeastHook().registry_url()).online("radio", "tracks")
 """
     url = "postgresql+psycopg://feast:s3cr3t-word@127.0.0.1:1/feast"
-    variables = {"FEAST_REGISTRY_URL": url, "FEAST_ONLINE_STORE": "127.0.0.1:1,password=0ther-word"}
-    connection = '{"conn_type": "generic", "extra": {"environment": %s}}' % str(variables).replace("'", '"')
+    variables = {"FEAST_REGISTRY_URL": url, "FEAST_ONLINE_STORE": "127.0.0.1:1"}
+    connection = json.dumps({"conn_type": "generic", "extra": {"environment": variables}})
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "AIRFLOW_CONN_FEAST_DEFAULT": connection, "PYTHONPATH": os.pathsep.join(sys.path)},
