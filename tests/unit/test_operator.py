@@ -22,8 +22,8 @@ class StateStoreStandIn(dict[str, Any]):
 class Step(ReconcilingOperator):
     """A step that ends as it is told."""
 
-    def __init__(self, ending: Outcome | Exception) -> None:
-        super().__init__(task_id="step")
+    def __init__(self, *, ending: Outcome | Exception, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.ending = ending
 
     def reconcile(self, context: Context) -> Outcome:
@@ -36,8 +36,9 @@ def run(ending: Outcome | Exception) -> tuple[dict[str, Any] | Exception, str]:
     """Run a step; returns its facts or its error, and its summary."""
     state = StateStoreStandIn()
     context: Any = {"task_state_store": state}
+    step = Step(task_id="step", ending=ending)
     try:
-        result: dict[str, Any] | Exception = Step(ending).execute(context)
+        result: dict[str, Any] | Exception = step.execute(context)
     except Exception as error:
         result = error
     return result, state["summary"]
