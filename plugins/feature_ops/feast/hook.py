@@ -21,6 +21,7 @@ from feature_ops.feast.configuration import (
     configuration_file,
     read_configuration,
 )
+from feature_ops.feast.importing import import_feast
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import get_settings
 
@@ -86,11 +87,10 @@ class FeastHook(BaseHook):
         # Says what is wrong better than Feast does, and seconds sooner.
         self.log.info("Opening the feature store of project %s", self.project())
         self.configure()
-        from feast import FeatureStore
-
-        return FeatureStore(
+        store: FeatureStore = import_feast().FeatureStore(
             repo_path=str(self.feature_repo), fs_yaml_file=configuration_file(self.feature_repo)
         )
+        return store
 
     @contextmanager
     def lock(self) -> Iterator[None]:
