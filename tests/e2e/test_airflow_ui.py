@@ -31,7 +31,7 @@ def page(scene: Scene) -> Iterator[Page]:
     if chromium is None:
         message = "no Chromium on this machine (Debian: apt-get install chromium)"
         if os.environ.get("CI"):
-            pytest.fail(message)
+            pytest.fail(f"{message}: .ci/run installs it")
         pytest.skip(message)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
