@@ -42,11 +42,23 @@ def test_an_empty_form_says_what_to_fill_in(scene: Scene) -> None:
     assert "dataset_url" in summary
 
 
-def test_the_reference_systems_name_of_the_parameter_is_accepted(scene: Scene) -> None:
+def test_d12_the_reference_systems_name_of_the_parameter_is_accepted(scene: Scene) -> None:
     url = scene.put_in_inbox("named.parquet", scene.base.head(3))
     run_id = scene.api.trigger(DAG_ID, {"url_dataset": url})
     assert scene.api.wait(DAG_ID, run_id, timeout=120) == "success"
     assert scene.api.summaries(DAG_ID, run_id)["validate"] == "0 new rows, 3 already known"
+
+
+def test_d2_the_whole_catalogue_again_takes_nothing_away(scene: Scene) -> None:
+    """The reference system's daily run of the base file removed all that had come since."""
+    song = scene.new.assign(spotify_id="CameAfterTheCatalogue0")
+    scene.run_etl(scene.put_in_inbox("after.parquet", song))
+    head, rows = scene.remote_head(), len(scene.history())
+
+    again = scene.run_etl((scene.stack.inbox / "catalogue.parquet").as_uri())
+    assert again.summaries["validate"] == f"0 new rows, {len(scene.base):,} already known"
+    assert (scene.remote_head(), len(scene.history())) == (head, rows)
+    assert scene.online(["CameAfterTheCatalogue0"]).notna().all(axis=None)
 
 
 def test_a_bad_row_names_column_and_rule_and_changes_nothing(scene: Scene) -> None:

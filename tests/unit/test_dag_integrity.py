@@ -20,7 +20,7 @@ DAG_FILES = sorted(
 HEAVY = ("feast", "pandas", "pyarrow", "mlflow", "dvc", "duckdb", "pandera", "numpy")
 
 
-def run_python(code: str, tmp_path: Path, *args: str) -> str:
+def run_python(code: str, tmp_path: Path, *args: str, **settings: str) -> str:
     """Run code in a fresh interpreter with an Airflow home of its own and no connection at all."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "FEATURE_OPS_"))
@@ -31,6 +31,7 @@ def run_python(code: str, tmp_path: Path, *args: str) -> str:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PYTHONPATH": os.pathsep.join([str(PROJECT / "dags"), str(PROJECT / "plugins")]),
+        **settings,
     }
     result = subprocess.run(
         [sys.executable, "-c", code, *args],
@@ -84,6 +85,21 @@ print(json.dumps({
         "materialize_incremental",
         "verify_online",
     ]
+
+
+def test_schedule_and_its_dataset_come_from_settings(tmp_path: Path) -> None:
+    code = """
+import json
+from song_properties_etl import dag
+print(json.dumps([dag.schedule, dag.params["dataset_url"], dag.catchup, dag.max_active_runs]))
+"""
+    unset = json.loads(run_python(code, tmp_path).splitlines()[-1])
+    assert unset == [None, None, False, 1]
+
+    url = "https://example.org/songs.parquet"
+    settings = {"FEATURE_OPS_ETL_SCHEDULE": "@daily", "FEATURE_OPS_ETL_DATASET_URL": url}
+    scheduled = json.loads(run_python(code, tmp_path, **settings).splitlines()[-1])
+    assert scheduled == ["@daily", url, False, 1]
 
 
 def test_airflow_scans_only_the_plugin_itself(tmp_path: Path) -> None:
