@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from feature_ops.feast.ledger import FileSpan
 from feature_ops.object_store import ObjectStore, split_uri
 from feature_ops.settings import get_settings
+from feature_ops.work_folder import work_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,7 +85,8 @@ class History:
             and file.first_event <= last
             and file.last_event >= first
         ]
-        return self._repeats(names, rivals)
+        with work_folder("corrections") as folder:
+            return self._repeats(names, rivals, folder)
 
     def sample(self, names: Sequence[str], count: int) -> list[Key]:
         """Return keys of the files' first, last and evenly spread rows: the same at every call."""
@@ -167,14 +168,14 @@ class History:
         spread = pc.min_max(self._files([name]).to_table(columns=[field]).column(field)).as_py()
         return [_utc(time) for time in spread.values() if time is not None]
 
-    def _repeats(self, pending: Sequence[str], rivals: Sequence[str]) -> bool:
+    def _repeats(self, pending: Sequence[str], rivals: Sequence[str], folder: Path) -> bool:
         import duckdb
 
         keys = [f"key_{place}" for place, _ in enumerate(self.dataset.keys)]
         by = ", ".join([*keys, "event_time"])
         options = {
             "memory_limit": get_settings().memory_limit,
-            "temp_directory": str(get_settings().work_dir or tempfile.gettempdir()),
+            "temp_directory": str(folder),
             "threads": 2,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import re
+import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -137,38 +139,93 @@ def test_full_refresh_writes_every_key_again(radio: Radio) -> None:
         radio.materialize("third run", full_refresh="False")
 
 
+KILLED = """
+import os, pkgutil, signal, sys
+from types import SimpleNamespace
+sys.path[:] = sys.argv[3:]
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.feast.operators import MaterializeIncrementalOperator
+
+owner, name = sys.argv[1].rsplit(".", 1)
+owner = pkgutil.resolve_name(owner)
+original = getattr(owner, name)
+
+def work_and_die(*args, **kwargs):
+    original(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, name, work_and_die)
+state = SimpleNamespace(get=lambda key: None, set=lambda *args, **kwargs: None)
+dataset = Dataset.model_validate_json(sys.argv[2])
+operator = MaterializeIncrementalOperator(task_id="killed", dataset=dataset, full_refresh=True)
+operator.execute({"dag_run": SimpleNamespace(run_id="killed run"), "task_state_store": state})
+"""
+
+
+def kill_after(radio: Radio, place: str) -> None:
+    """Run in a process of its own that is killed as soon as a function has done its work."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, place, radio.dataset.model_dump_json(), *sys.path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 @pytest.mark.parametrize(
-    "dies_at", ["feast.FeatureStore.materialize", "feature_ops.feast.ledger.Ledger.record"]
+    "place",
+    [
+        "feature_ops.feast.ledger.Ledger.forget",
+        "feast.infra.online_stores.redis.RedisOnlineStore.online_write_batch",
+        "feast.FeatureStore.materialize",
+        "feature_ops.feast.ledger.Ledger.record",
+    ],
 )
-@pytest.mark.parametrize("full_refresh", [False, True])
-def test_a_run_that_dies_before_the_ledger_is_completed_by_the_next(
-    radio: Radio, dies_at: str, full_refresh: bool
-) -> None:
-    radio.publish(("a", "2024-05-01", 0.5))
+def test_a_run_that_is_killed_is_completed_by_the_next(radio: Radio, place: str) -> None:
+    radio.publish(("a", "2024-05-01", 0.5), ("d", "2024-05-01", 0.5))
     radio.materialize()
     radio.publish(("a", "2024-05-01", 0.25), ("b", "2024-06-01", 0.75))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dies_at, lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            radio.materialize("second run", full_refresh=full_refresh)
+    kill_after(radio, place)
+    assert radio.online("d") == {"d": 0.5}, "predictions go on"
 
-    radio.publish(("c", "2024-07-01", 0.125))
-    radio.materialize("third run")
-    assert radio.online("a", "b", "c") == {"a": 0.25, "b": 0.75, "c": 0.125}
+    radio.publish(("c", "2024-07-01", 0.125), ("a", "2024-05-01", 0.375))
+    radio.materialize("next run")
+    assert radio.online("a", "b", "c", "d") == {"a": 0.375, "b": 0.75, "c": 0.125, "d": 0.5}
     assert len(radio.ledger.online("radio", "tracks")) == 3
+    assert radio.store().get_feature_view("tracks").state.name == "AVAILABLE_ONLINE"
+    with pytest.raises(AirflowSkipException):
+        radio.materialize("one more run")
 
 
-def test_a_try_that_dies_after_the_ledger_tells_the_same_on_its_retry(radio: Radio) -> None:
+@pytest.mark.parametrize(
+    "place", ["feast.FeatureStore.materialize", "feature_ops.feast.ledger.Ledger.record"]
+)
+def test_a_try_that_dies_is_completed_by_its_retry_which_tells_what_was_done(
+    radio: Radio, place: str
+) -> None:
     radio.publish(("a", "2024-05-01", 0.5))
-    facts = radio.materialize("the run")
-    context, summary, event = radio.context, radio.summary, dict(radio.event)
-    del context["task_state_store"]["summary"]
-    radio.event.clear()
+    radio.materialize()
+    radio.publish(("a", "2024-05-01", 0.25))
+    context = radio.new_context("the run")
+    owner, name = place.rsplit(".", 1)
+    original = getattr(pkgutil.resolve_name(owner), name)
 
-    assert radio.materialize(context=context) == facts
-    assert radio.summary == summary
-    assert radio.event == event
+    def work_and_die(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, work_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            radio.materialize(context=context)
+
+    assert radio.materialize(context=context)["rows"] == 1
+    assert radio.summary.startswith("1 row materialized into tracks")
+    assert radio.event["rows"] == 1
+    assert radio.online("a") == {"a": 0.25}
 
 
 def test_a_persons_own_materialize_in_between_loses_nothing(radio: Radio) -> None:
