@@ -25,13 +25,20 @@ from demo.songs import new_song, write_catalogue
 from demo.stack import Stack
 
 DAGS = Path(__file__).parent / "dags"
+_AWS = "import airflow.providers.amazon.aws.hooks.base_aws, boto3"
+_GIT = "import airflow.providers.git.hooks.git"
+_FEAST = (
+    "from feature_ops.feast.importing import import_feast; import_feast(); "
+    "import redis, s3fs, pyarrow.dataset"
+)
+# What each step loads beyond what any task has loaded when it begins.
 IMPORTS = {
-    "ingest": "airflow.providers.amazon.aws.hooks.base_aws, boto3",
-    "validate": "airflow.providers.amazon.aws.hooks.base_aws, pyarrow.dataset, duckdb, pandera.pandas",
-    "version_with_dvc": "boto3, airflow.providers.git.hooks.git, dvc.repo",
-    "upload_to_s3": "airflow.providers.amazon.aws.hooks.base_aws, airflow.providers.git.hooks.git",
-    "materialize_incremental": "boto3, feast, dask.dataframe, redis, duckdb",
-    "verify_online": "airflow.providers.amazon.aws.hooks.base_aws, feast, redis, duckdb",
+    "ingest": _AWS,
+    "validate": f"{_AWS}; import pyarrow.dataset, duckdb, pandera.pandas, psycopg",
+    "version_with_dvc": f"{_AWS}; {_GIT}; import dvc.repo, dvc_s3, s3fs",
+    "upload_to_s3": f"{_AWS}; {_GIT}",
+    "materialize_incremental": f"{_AWS}; {_FEAST}; import dask.dataframe, duckdb",
+    "verify_online": f"{_AWS}; {_FEAST}",
 }
 
 
@@ -58,12 +65,12 @@ def run_times(api: AirflowApi, dag_id: str, conf: dict[str, object]) -> list[Tas
     return times
 
 
-def import_seconds(modules: str) -> float:
+def import_seconds(imports: str) -> float:
     """Return the seconds that the imports add to a process which has imported what any task has."""
     code = f"""
 import time, airflow.sdk, feature_ops.operator
 started = time.perf_counter()
-import {modules}
+{imports}
 print(time.perf_counter() - started)
 """
     seconds = [
