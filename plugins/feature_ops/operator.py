@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
 
 
@@ -61,5 +62,6 @@ class ReconcilingOperator(BaseOperator):
     def _summarize(self, context: Context, line: str) -> None:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
+        with passing(CommitPoint.SUMMARY_TOLD):
+            context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
         self.log.info("%s", line)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.object_store import ObjectStore
 
@@ -77,7 +78,8 @@ def put_accepted(
 ) -> str:
     """Put a history file among the accepted ones, the commit point of validation; returns its URI."""
     uri = f"{dataset.accepted_uri}{name}"
-    store.put_file_once(str(path), uri, metadata)
+    with passing(CommitPoint.FILE_ACCEPTED):
+        store.put_file_once(str(path), uri, metadata)
     return uri
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
@@ -42,9 +43,9 @@ class IngestOperator(ReconcilingOperator):
         uri = f"{self.dataset.staging_uri}{run_folder(context['dag_run'].run_id)}/{SOURCE_FILE}"
         with open_source(source, store, settings) as chunks:
             staged = stage(chunks, store, uri)
-        swept = sweep(
-            store, self.dataset.staging_uri, datetime.now(UTC) - timedelta(days=settings.staging_days)
-        )
+        oldest = datetime.now(UTC) - timedelta(days=settings.staging_days)
+        with passing(CommitPoint.STAGING_SWEPT):
+            swept = sweep(store, self.dataset.staging_uri, oldest)
         if swept:
             self.log.info("Removed %d staged files older than %d days", swept, settings.staging_days)
         return Outcome(

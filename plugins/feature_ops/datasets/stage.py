@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore, split_uri
 
@@ -45,7 +46,8 @@ def stage(chunks: Iterator[bytes], store: ObjectStore, uri: str) -> StagedFile:
     """
     bucket, key = split_uri(uri)
     place = {"Bucket": bucket, "Key": key}
-    upload = {**place, "UploadId": store.client.create_multipart_upload(**place)["UploadId"]}
+    with passing(CommitPoint.UPLOAD_BEGUN):
+        upload = {**place, "UploadId": store.client.create_multipart_upload(**place)["UploadId"]}
     digest, size = hashlib.sha256(), 0
     parts: list[dict[str, Any]] = []
     try:
@@ -54,7 +56,8 @@ def stage(chunks: Iterator[bytes], store: ObjectStore, uri: str) -> StagedFile:
             size += len(part)
             answer = store.client.upload_part(**upload, PartNumber=number, Body=part)
             parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-        store.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        with passing(CommitPoint.SOURCE_STAGED):
+            store.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     except BaseException:
         store.client.abort_multipart_upload(**upload)
         raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from feature_ops.advisory_lock import advisory_lock
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.accept import accepted_earlier, put_accepted, write_history_file
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.history import open_history
@@ -98,7 +99,8 @@ class Validation:
             if report.violations:
                 self._refuse(report)
             found = comparison.counts()
-            self._publish(replace(report, found=found), self._staging_report_uri)
+            with passing(CommitPoint.REPORT_WRITTEN):
+                self._publish(replace(report, found=found), self._staging_report_uri)
             facts = self._facts(normalized.rows, found)
             if found.new:
                 path = folder / "accepted.parquet"
@@ -171,8 +173,10 @@ class Validation:
 
     def _refuse(self, report: Report) -> NoReturn:
         quarantine = f"{self.dataset.quarantine_uri}{run_folder(self.run_id)}"
-        self.store.copy(self.staged.uri, f"{quarantine}/{SOURCE_FILE}")
-        self._publish(report, f"{quarantine}/{REPORT_FILE}")
+        with passing(CommitPoint.SOURCE_QUARANTINED):
+            self.store.copy(self.staged.uri, f"{quarantine}/{SOURCE_FILE}")
+        with passing(CommitPoint.REFUSAL_REPORTED):
+            self._publish(report, f"{quarantine}/{REPORT_FILE}")
         wrong = [report.error] if report.error else [str(violation) for violation in report.violations]
         more = f"; and {len(wrong) - 1} more rules are broken" if len(wrong) > 1 else ""
         raise BadInputError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.dvc.data_files import download, verified_sha256
 from feature_ops.dvc.pointers import DATA_FILE, SUFFIX, Pointer, parse_pointer, pointed_files
@@ -127,7 +128,9 @@ class VersionWithDvcOperator(DvcOperator):
                 self.log.info("%s is gone: another run completed it", file.uri)
                 continue
             sha256 = verified_sha256(local, file.uri, file.name)
-            versions.append(Version(file.name, workspace.push(local), sha256, origin))
+            with passing(CommitPoint.CONTENT_ON_DVC_REMOTE):
+                pointer = workspace.push(local)
+            versions.append(Version(file.name, pointer, sha256, origin))
             self.log.info("%s is on the DVC remote", file.name)
         return versions
 
@@ -160,7 +163,8 @@ class UploadToS3Operator(DvcOperator):
             except BadInputError as problem:
                 problems.append(str(problem))
         for name in accepted.keys() & wanted & there:
-            store.delete(accepted[name].uri)
+            with passing(CommitPoint.ACCEPTED_FILE_REMOVED):
+                store.delete(accepted[name].uri)
         if problems:
             # Only now, so that one bad pointer does not hold up the other files.
             raise BadInputError("; ".join(problems))
@@ -184,7 +188,9 @@ class UploadToS3Operator(DvcOperator):
                 f"{self.dataset.pointer_folder}/{pointer.name}{SUFFIX} and ingest its source again"
             )
         verified_sha256(local, found, pointer.name, pointer)
-        written = store.put_file_once(str(local), f"{self.dataset.uri}{pointer.name}", store.metadata(found))
+        origin = store.metadata(found)
+        with passing(CommitPoint.FILE_IN_HISTORY):
+            written = store.put_file_once(str(local), f"{self.dataset.uri}{pointer.name}", origin)
         local.unlink()
         self.log.info("%s is in the history, from %s", pointer.name, found)
         return written

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import NothingPendingError
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
@@ -111,7 +112,8 @@ class Materializer:
     def record(self, done: Materialization, run_id: str) -> None:
         """Note in the ledger that the files are online."""
         for view, files in done.files.items():
-            self.ledger.record(self.store.project, view, files, run_id)
+            with passing(CommitPoint.LEDGER_RECORDED):
+                self.ledger.record(self.store.project, view, files, run_id)
 
     def _online(self, view: FeatureView, full_refresh: bool) -> Mapping[str, OnlineFile]:
         online = self.ledger.online(self.store.project, view.name)
@@ -120,7 +122,8 @@ class Materializer:
             log.info("%s was created anew: its whole history is to be loaded", view.name)
         elif not full_refresh:
             return online
-        self.ledger.forget(self.store.project, view.name)
+        with passing(CommitPoint.LEDGER_FORGOTTEN):
+            self.ledger.forget(self.store.project, view.name)
         return {}
 
     def _end(self, missing: Iterable[FileSpan]) -> datetime:
@@ -149,7 +152,10 @@ class Materializer:
             log.info("%s: rows are written over those of the same event time", view)
         if self.source_uri.startswith("s3://"):
             _forget_listings()
-        with writing(self.store, over_equal_times=rewrite) as rows:
+        with (
+            writing(self.store, over_equal_times=rewrite) as rows,
+            passing(CommitPoint.VIEW_MATERIALIZED),
+        ):
             self.store.materialize(pending.start, end, [view])
         return rows.count
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, Context
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.exceptions import NothingPendingError
 from feature_ops.operator import Outcome, ReconcilingOperator
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from feature_ops.feast.ledger import Ledger
     from feature_ops.feast.materialize import Materialization
 
-_DONE = "materialized"
+# Airflow lists the keys by name: the summary comes first.
+_DONE = "written"
 
 
 class MaterializeIncrementalOperator(ReconcilingOperator):
@@ -66,7 +68,8 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
             outcome = Outcome(summary(done), self._facts(done))
             # Kept before the ledger: a try that dies in between is repeated, one that dies after it
             # has this to tell.
-            context["task_state_store"].set(_DONE, {"summary": outcome.summary, "facts": outcome.facts})
+            with passing(CommitPoint.RESULT_KEPT):
+                context["task_state_store"].set(_DONE, {"summary": outcome.summary, "facts": outcome.facts})
             materializer.record(done, run_id)
         self._announce(context, outcome.facts)
         return outcome
@@ -97,10 +100,11 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
     def _announce(self, context: Context, facts: Mapping[str, Any]) -> None:
         for asset in self.outlets:
             if isinstance(asset, Asset):
-                context["outlet_events"][asset].extra = {
-                    "version": facts["commit"] or facts["files"][-1],
-                    **{name: facts[name] for name in ("rows", "window", "seconds", "commit", "views")},
-                }
+                with passing(CommitPoint.EVENT_ANNOUNCED):
+                    context["outlet_events"][asset].extra = {
+                        "version": facts["commit"] or facts["files"][-1],
+                        **{name: facts[name] for name in ("rows", "window", "seconds", "commit", "views")},
+                    }
 
 
 class VerifyOnlineOperator(ReconcilingOperator):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.git.command import Git, git_error
 from feature_ops.git.errors import (
     DeclinedError,
@@ -146,9 +147,10 @@ class Repository:
         does not want it at all.
         """
         assert self.head is not None
-        code, output, errors = self._git.attempt(
-            "push", "--porcelain", "origin", f"{self.head}:{self.remote.ref}"
-        )
+        with passing(CommitPoint.POINTERS_PUSHED):
+            code, output, errors = self._git.attempt(
+                "push", "--porcelain", "origin", f"{self.head}:{self.remote.ref}"
+            )
         refusal = next((line for line in output.decode().splitlines() if line.startswith("!")), None)
         if refusal is None:
             self._raise_unless_zero(code, errors)
