@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from feature_ops.database import database_failures
 from feature_ops.exceptions import FeatureOpsError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def advisory_lock(database_url: str, name: str, timeout: float) -> Iterator[None
         the pool's one slot is all, and a log line says so.
     :param name: what is locked, such as ``feast:music``.
     :param timeout: seconds to wait before a :class:`FeatureOpsError`.
+    :raises DatabaseError: the database failed, here or in the block.
     """
     if not database_url.startswith("postgresql"):
         log.warning("No advisory lock on %s: only the pool serializes writers", database_url.split(":")[0])
@@ -37,7 +39,10 @@ def advisory_lock(database_url: str, name: str, timeout: float) -> Iterator[None
 
     url = make_url(database_url).set(drivername="postgresql")
     key = lock_key(name)
-    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+    with (
+        database_failures(database_url),
+        psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection,
+    ):
         _acquire(connection, key, name, timeout)
         try:
             yield

@@ -90,10 +90,12 @@ class ObjectStore:
 
     @cached_property
     def client(self) -> Any:
-        """The boto3 S3 client."""
+        """The boto3 S3 client, whose failures are told as an :class:`ObjectStoreError`."""
         import boto3
 
-        return boto3.client(
+        from feature_ops.object_store_failures import explain_failures
+
+        client = boto3.client(
             "s3",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
@@ -101,6 +103,8 @@ class ObjectStore:
             region_name=self.region or "us-east-1",
             endpoint_url=self.endpoint_url,
         )
+        explain_failures(client)
+        return client
 
     @cached_property
     def filesystem(self) -> S3FileSystem:

@@ -171,18 +171,17 @@ def _open_file(source: Source, _store: ObjectStore, settings: Settings) -> Itera
 def _open_s3(source: Source, store: ObjectStore, settings: Settings) -> Iterator[Iterator[bytes]]:
     from botocore.exceptions import ClientError
 
+    from feature_ops.object_store_failures import ObjectStoreRefusedError
+
     bucket, key = split_uri(source.url)
     try:
         answer = store.client.get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        code = error.response["Error"].get("Code", status)
-        if 400 <= status < 500 and status not in _PASSING:
-            raise BadInputError(
-                f"{source.shown} cannot be read ({code}): check bucket and key, and what the "
-                f"connection {settings.aws_conn_id!r} may read"
-            ) from None
-        raise
+    except (ClientError, ObjectStoreRefusedError) as error:
+        code = error.code if isinstance(error, ObjectStoreRefusedError) else error.response["Error"]["Code"]
+        raise BadInputError(
+            f"{source.shown} cannot be read ({code}): check bucket and key, and what the "
+            f"connection {settings.aws_conn_id!r} may read"
+        ) from None
     # Not the body itself: as a context manager it hands out the raw stream.
     with closing(answer["Body"]) as body:
         _check_size(answer["ContentLength"], source, settings)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from feature_ops.advisory_lock import advisory_lock
+from feature_ops.database import database_failures
 from feature_ops.exceptions import BadInputError
 from feature_ops.feast.configuration import (
     FeatureStoreConfiguration,
@@ -87,9 +88,11 @@ class FeastHook(BaseHook):
         # Says what is wrong better than Feast does, and seconds sooner.
         self.log.info("Opening the feature store of project %s", self.project())
         self.configure()
-        store: FeatureStore = import_feast().FeatureStore(
-            repo_path=str(self.feature_repo), fs_yaml_file=configuration_file(self.feature_repo)
-        )
+        feast = import_feast()
+        with database_failures(self.registry_url()):
+            store: FeatureStore = feast.FeatureStore(
+                repo_path=str(self.feature_repo), fs_yaml_file=configuration_file(self.feature_repo)
+            )
         return store
 
     @contextmanager

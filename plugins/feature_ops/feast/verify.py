@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.history import History, Key
 from feature_ops.feast.ledger import Ledger
+from feature_ops.feast.online_failures import online_store_failures
 from feature_ops.feast.views import views_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class Verifier:
     ) -> dict[Key, dict[str, Any]]:
         names = self.history.dataset.keys
         rows = [dict(zip(names, key, strict=True)) for key in keys]
-        answer = self.store.get_online_features(wanted, rows, full_feature_names=True).to_dict()
+        with online_store_failures(self.store.config.online_store):
+            answer = self.store.get_online_features(wanted, rows, full_feature_names=True).to_dict()
         return {
             key: {feature.online_name: answer[feature.online_name][place] for feature in features}
             for place, key in enumerate(keys)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import FeatureOpsError
+from feature_ops.feast.online_failures import online_store_failures
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -39,6 +41,7 @@ def writing(store: FeatureStore, *, over_equal_times: bool) -> Iterator[WrittenR
     rows = WrittenRows()
     provider = store._get_provider()  # Feast has no public way to the online store it uses
     with ExitStack() as stack:
+        stack.enter_context(online_store_failures(store.config.online_store))
         stack.enter_context(_counted(provider.online_store, rows))
         stack.enter_context(_strict(provider.batch_engine))
         if over_equal_times:
@@ -56,7 +59,8 @@ def _counted(online_store: Any, rows: WrittenRows) -> Iterator[None]:
             if progress:
                 progress(count)
 
-        original(config, table, data, tally)
+        with passing(CommitPoint.ROWS_ONLINE):
+            original(config, table, data, tally)
         # Where a store leaves out rows that are no news, it reports each of them on its own, and
         # then the written ones together.
         leaves_out = getattr(config.online_store, "skip_dedup", None) is False

@@ -1,0 +1,275 @@
+"""A server that is down, refuses, is full or read-only: a line says so, and no step leaves a half."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from demo.object_store import weed
+from demo.servers import Servers
+from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.settings import get_settings
+from tests.integration.etl.steps import STEPS, Etl, columns, put_source
+
+NOWHERE = "127.0.0.1:9"
+
+log = logging.getLogger(__name__)
+
+
+class Connections:
+    """The connections of a test, with what it wants to differ."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def change(self, name: str, **changes: Any) -> None:
+        variable = f"AIRFLOW_CONN_{name}_DEFAULT"
+        value = json.loads(os.environ[variable])
+        extra = {**value.get("extra", {}), **changes.pop("extra", {})}
+        self._monkeypatch.setenv(variable, json.dumps({**value, **changes, "extra": extra}))
+
+    def change_feast(self, **changes: str) -> None:
+        value = json.loads(os.environ["AIRFLOW_CONN_FEAST_DEFAULT"])
+        self.change("FEAST", extra={"environment": {**value["extra"]["environment"], **changes}})
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
+    return Connections(monkeypatch)
+
+
+def account_with(servers: Servers, *actions: str) -> dict[str, str]:
+    """Make an account of the object store that may do no more than the actions."""
+    name = f"reader{secrets.token_hex(4)}"
+    command = (
+        f"s3.configure -user {name} -access_key {name} -secret_key {name} -actions {','.join(actions)} -apply"
+    )
+    master = servers.seaweedfs._ports["master"]
+    done = subprocess.run(
+        [str(weed()), "shell", f"-master=127.0.0.1:{master}"],
+        input=f"{command}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert name in done.stdout, done.stderr
+    return {"login": name, "password": name}
+
+
+def refusal(etl: Etl, step: str, there: Callable[[], Any], retried: bool) -> str:
+    """Run a step that must fail and change nothing; returns its line."""
+    before = there()
+    with pytest.raises(FeatureOpsError if retried else AirflowFailException) as caught:
+        etl.run(step)
+    assert retried == (not isinstance(caught.value, AirflowFailException | BadInputError))
+    line = str(caught.value)
+    log.info("MESSAGE %s | %s", step, line)
+    assert etl.state[step]["summary"] == line
+    assert "\n" not in line
+    assert there() == before
+    return line
+
+
+@pytest.fixture
+def etl(servers: Servers, feature_repo: Path) -> Etl:
+    """Two rows on their way."""
+    return Etl(put_source(servers.object_store, columns("a", "b")))
+
+
+def prepared(etl: Etl, step: str) -> Etl:
+    """Run all steps before one."""
+    etl.run(*STEPS[: STEPS.index(step)])
+    return etl
+
+
+@pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload", "materialize"])
+def test_an_object_store_that_is_down_is_named(
+    step: str, etl: Etl, there: Callable[[], Any], connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, step)
+    with monkeypatch.context() as patch:
+        Connections(patch).change("AWS", extra={"endpoint_url": f"http://{NOWHERE}"})
+        line = refusal(etl, step, there, retried=True)
+    assert f"the object store at http://{NOWHERE} does not answer" in line
+    etl.run(*STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
+@pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload", "materialize"])
+def test_a_wrong_s3_password_is_named_and_not_told(
+    step: str, etl: Etl, there: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, step)
+    with monkeypatch.context() as patch:
+        Connections(patch).change("AWS", password="wrong-s3cret")
+        line = refusal(etl, step, there, retried=False)
+    assert "SignatureDoesNotMatch" in line
+    assert "wrong-s3cret" not in line
+
+
+@pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload"])
+def test_an_account_that_may_only_read_is_told_what_it_may_not(
+    step: str, etl: Etl, there: Callable[[], Any], servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, step)
+    with monkeypatch.context() as patch:
+        Connections(patch).change("AWS", **account_with(servers, "Read", "List"))
+        line = refusal(etl, step, there, retried=step == "version")
+    assert "is denied" in line or "may the object store's connection write to it?" in line
+    assert get_settings().storage_uri in line or get_settings().dvc_remote_uri in line
+    etl.run(*STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
+@pytest.mark.parametrize("step", ["version", "upload", "materialize"])
+def test_a_missing_bucket_is_named(
+    step: str, etl: Etl, there: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, step)
+    missing = f"missing-{secrets.token_hex(4)}"
+    with monkeypatch.context() as patch:
+        patch.setenv("FEATURE_OPS_STORAGE_URI", f"s3://{missing}")
+        get_settings.cache_clear()
+        with pytest.raises(AirflowFailException, match=f"{missing}.*there is no such bucket.*create it"):
+            etl.run(step)
+    get_settings.cache_clear()
+
+
+def test_a_bucket_that_takes_no_more_is_worth_another_try(
+    etl: Etl, there: Callable[[], Any], servers: Servers
+) -> None:
+    bucket = urlsplit(get_settings().storage_uri).netloc
+
+    def shell(command: str) -> None:
+        master = servers.seaweedfs._ports["master"]
+        command = f"fs.configure -locationPrefix=/buckets/{bucket}/ {command} -apply\n"
+        arguments = [str(weed()), "shell", f"-master=127.0.0.1:{master}"]
+        subprocess.run(arguments, input=command, text=True, capture_output=True, check=True, timeout=60)
+
+    prepared(etl, "upload")
+    shell("-readOnly")
+    try:
+        line = refusal(etl, "upload", there, retried=True)
+    finally:
+        shell("-delete")
+    assert f"PutObject of {get_settings().storage_uri}/tracks/" in line
+    assert "out of space" in line
+    etl.run("upload", "materialize", "verify")
+    assert etl.facts["verify"]["keys"] == 2
+
+
+@pytest.mark.parametrize("step", ["validate", "materialize", "verify"])
+@pytest.mark.parametrize(
+    ("change", "words", "retried"),
+    [
+        (lambda url: url.replace(f":{urlsplit(url).port}/", ":9/"), "does not answer.*refused", True),
+        (
+            lambda url: url.replace(str(urlsplit(url).password), "wrong-s3cret"),
+            "refuses us .*password authentication failed.*FEAST_REGISTRY_URL",
+            False,
+        ),
+        (lambda url: f"{url}_missing", 'refuses us .*database "feast_.*_missing" does not exist', False),
+    ],
+    ids=["down", "password", "missing"],
+)
+def test_a_registry_that_does_not_play_along_is_named(
+    step: str,
+    change: Callable[[str], str],
+    words: str,
+    retried: bool,
+    etl: Etl,
+    there: Callable[[], Any],
+    registry_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import re
+
+    prepared(etl, step)
+    with monkeypatch.context() as patch:
+        Connections(patch).change_feast(FEAST_REGISTRY_URL=change(registry_url))
+        line = refusal(etl, step, there, retried)
+    assert re.search(f"the registry's database 127.0.0.1:.*{words}", line), line
+    assert "wrong-s3cret" not in line
+    assert str(urlsplit(registry_url).password) not in line
+    etl.run(*STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
+def reader(servers: Servers) -> str:
+    servers.valkey.ask("ACL SETUSER reader on >reader ~* -@all +@read +ping +client|setinfo +select")
+    return f"127.0.0.1:{servers.valkey.port},username=reader,password=reader"
+
+
+@contextmanager
+def as_set(servers: Servers, *commands: str, undo: tuple[str, ...]) -> Iterator[None]:
+    for command in commands:
+        assert servers.valkey.ask(command) == "+OK"
+    try:
+        yield
+    finally:
+        for command in undo:
+            assert servers.valkey.ask(command) == "+OK"
+
+
+@pytest.mark.parametrize("step", ["materialize", "verify"])
+@pytest.mark.parametrize(
+    ("address", "words", "retried"),
+    [
+        (lambda servers: f"{NOWHERE},password=wrong-s3cret", "cannot be reached", True),
+        (
+            lambda servers: f"127.0.0.1:{servers.valkey.port},password=wrong-s3cret",
+            "does not accept the sign-in",
+            False,
+        ),
+    ],
+    ids=["down", "password"],
+)
+def test_an_online_store_that_cannot_be_used_is_named(
+    step: str,
+    address: Callable[[Servers], str],
+    words: str,
+    retried: bool,
+    etl: Etl,
+    there: Callable[[], Any],
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared(etl, step)
+    with monkeypatch.context() as patch:
+        patch.setenv("FEAST_ONLINE_STORE", address(servers))
+        Connections(patch).change_feast(FEAST_ONLINE_STORE=address(servers))
+        line = refusal(etl, step, there, retried)
+    assert f"the online store {address(servers).split(',')[0]} {words}" in line
+    assert "wrong-s3cret" not in line
+    etl.run(*STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
+def test_an_online_store_that_is_full_or_read_only_takes_the_rows_later(
+    etl: Etl, there: Callable[[], Any], servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, "materialize")
+    full = ("CONFIG SET maxmemory-policy noeviction", "CONFIG SET maxmemory 1")
+    with as_set(servers, *full, undo=("CONFIG SET maxmemory 0",)):
+        assert "is full: raise its maxmemory" in refusal(etl, "materialize", there, retried=True)
+    with as_set(servers, "REPLICAOF 127.0.0.1 9", undo=("REPLICAOF NO ONE",)):
+        assert "is a read-only replica" in refusal(etl, "materialize", there, retried=True)
+    with monkeypatch.context() as patch:
+        Connections(patch).change_feast(FEAST_ONLINE_STORE=reader(servers))
+        line = refusal(etl, "materialize", there, retried=False)
+        assert "does not let the account do this" in line
+    etl.run("materialize", "verify")
+    assert etl.facts["materialize"]["rows"] == 2
+    assert etl.facts["verify"]["keys"] == 2
