@@ -40,6 +40,10 @@ story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parqu
 test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY)  ## Play random sequences of runs against the model; EXAMPLES=2000 by default
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -s tests/integration/test_model_of_history.py
+
 .PHONY: lint
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .

@@ -158,8 +158,7 @@ class ObjectStore:
         if self.exists(uri):
             return False
         bucket, key = split_uri(uri)
-        # Metadata travels in HTTP headers, which hold ASCII only.
-        headers = {name: quote(value, safe=" :/@+=,.") for name, value in (metadata or {}).items()}
+        headers = _as_headers(metadata)
         try:
             with open(path, "rb") as body:
                 self.client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*", Metadata=headers)
@@ -169,10 +168,10 @@ class ObjectStore:
             raise
         return True
 
-    def put_bytes(self, content: bytes, uri: str) -> None:
+    def put_bytes(self, content: bytes, uri: str, metadata: Mapping[str, str] | None = None) -> None:
         """Write a small object, in place of one that is there."""
         bucket, key = split_uri(uri)
-        self.client.put_object(Bucket=bucket, Key=key, Body=content)
+        self.client.put_object(Bucket=bucket, Key=key, Body=content, Metadata=_as_headers(metadata))
 
     def copy(self, uri: str, to_uri: str) -> None:
         """Copy an object of any size within the store, in place of one that is there."""
@@ -184,3 +183,8 @@ class ObjectStore:
         """Remove the object; no error if there is none."""
         bucket, key = split_uri(uri)
         self.client.delete_object(Bucket=bucket, Key=key)
+
+
+def _as_headers(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    # Metadata travels in HTTP headers, which hold ASCII only.
+    return {name: quote(value, safe=" :/@+=,.") for name, value in (metadata or {}).items()}

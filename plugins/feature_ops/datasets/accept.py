@@ -84,16 +84,19 @@ def put_accepted(
 
 
 def accepted_earlier(
-    dataset: Dataset, store: ObjectStore, *, run_id: str, source_sha256: str
+    dataset: Dataset, store: ObjectStore, *, report_uri: str, source_sha256: str
 ) -> tuple[str, dict[str, str]] | None:
     """
     Return what an earlier try of this run accepted from the same source: URI and metadata.
 
     A retry repeats that result instead of judging anew: the history may have moved on, and a
-    second file would bring the same rows twice.
+    second file would bring the same rows twice. Another run may have published the file meanwhile.
+
+    :param report_uri: the run's report, whose metadata tells what the run was about to accept.
     """
-    for file in store.list(dataset.accepted_uri):
-        metadata = store.metadata(file.uri) or {}
-        if (metadata.get("run-id"), metadata.get("source-sha256")) == (run_id, source_sha256):
-            return file.uri, metadata
-    return None
+    metadata = store.metadata(report_uri) or {}
+    if metadata.get("source-sha256") != source_sha256 or "file" not in metadata:
+        return None
+    # A file that moves on is in the second place before it leaves the first.
+    places = [f"{prefix}{metadata['file']}" for prefix in (dataset.accepted_uri, dataset.uri)]
+    return next(((uri, metadata) for uri in places if store.exists(uri)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -61,7 +62,10 @@ class Validation:
         local.unlink()
         with self._lock():
             earlier = accepted_earlier(
-                self.dataset, self.store, run_id=self.run_id, source_sha256=self.staged.sha256
+                self.dataset,
+                self.store,
+                report_uri=self._staging_report_uri,
+                source_sha256=self.staged.sha256,
             )
             if earlier is not None:
                 log.info("An earlier try of this run accepted %s: repeating its result", earlier[0])
@@ -99,15 +103,16 @@ class Validation:
             if report.violations:
                 self._refuse(report)
             found = comparison.counts()
-            with passing(CommitPoint.REPORT_WRITTEN):
-                self._publish(replace(report, found=found), self._staging_report_uri)
+            report = replace(report, found=found)
             facts = self._facts(normalized.rows, found)
-            if found.new:
-                path = folder / "accepted.parquet"
-                name = write_history_file(comparison.batches(), self.dataset, path, normalized.batch_rows)
-                facts["accepted_uri"] = put_accepted(
-                    path, name, self.dataset, self.store, self._metadata(facts)
-                )
+            if not found.new:
+                self._report_accepted(report, {})
+                return facts
+            path = folder / "accepted.parquet"
+            name = write_history_file(comparison.batches(), self.dataset, path, normalized.batch_rows)
+            metadata = self._metadata(facts)
+            self._report_accepted(report, {**metadata, "file": name})
+            facts["accepted_uri"] = put_accepted(path, name, self.dataset, self.store, metadata)
             return facts
 
     def _facts(self, rows: int, found: NewRows) -> dict[str, Any]:
@@ -166,10 +171,14 @@ class Validation:
             violations=Violations(),
         )
 
-    def _publish(self, report: Report, uri: str) -> None:
+    def _publish(self, report: Report, uri: str, metadata: Mapping[str, str] | None = None) -> None:
         for line in report.lines():
             log.info("%s", line)
-        self.store.put_bytes(report.json(), uri)
+        self.store.put_bytes(report.json(), uri, metadata)
+
+    def _report_accepted(self, report: Report, metadata: Mapping[str, str]) -> None:
+        with passing(CommitPoint.REPORT_WRITTEN):
+            self._publish(report, self._staging_report_uri, metadata)
 
     def _refuse(self, report: Report) -> NoReturn:
         quarantine = f"{self.dataset.quarantine_uri}{run_folder(self.run_id)}"
