@@ -181,6 +181,11 @@ def _rewrite(
     finally:
         if writer is not None:
             writer.close()
+    if result.rows != file.metadata.num_rows:
+        raise BadInputError(
+            f"the parquet file is damaged: it claims {file.metadata.num_rows:,} rows and has {result.rows:,}"
+            ": check the job that writes it"
+        )
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
