@@ -424,7 +424,7 @@ def sequences(draw: st.DrawFn) -> tuple[list[Run], list[int], bool]:
         death = draw(st.none() | st.sampled_from(fitting))
         rows = draw(st.one_of(files, files, *earlier))
         retried = death is not None and draw(st.booleans())
-        loads = draw(st.integers(0, 3)) == 0 or (death is not None and death.step == "materialize")
+        loads = draw(st.integers(0, 5)) == 0 or (death is not None and death.step == "materialize")
         runs.append(Run(rows, draw(st.booleans()), death, retried, loads))
     return runs, draw(st.lists(st.integers(0, 2), min_size=1, max_size=12)), with_git
 

@@ -240,3 +240,58 @@ def test_no_scratch_file_is_left(
     with pytest.raises(AirflowFailException):
         steps.both(steps.source(plants("")), "bad")
     assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"leaves": ["3"]}, "column 'leaves' has type string, but int64 is needed"),
+        ({"leaves": None}, "column 'leaves' is missing in the file"),
+        ({"Plant": ["fern"], "plant": ["moss"]}, "column 'plant' stands in the file 2 times"),
+    ],
+)
+def test_a_column_that_vanished_or_changed_since_the_history_changes_nothing(
+    changes: dict[str, Any], message: str, steps: Steps, plants: Callable[..., dict[str, Any]]
+) -> None:
+    steps.both(steps.source(plants("fern")), "run 1")
+    steps.publish()
+    before = steps.rows()
+    columns = {name: values for name, values in {**plants("fern"), **changes}.items() if values is not None}
+    with pytest.raises(AirflowFailException, match=message):
+        steps.both(steps.source(columns), "run 2")
+    assert steps.rows() == before
+
+
+def test_a_column_more_is_reported_and_stays_in_the_source(
+    steps: Steps, plants: Callable[..., dict[str, Any]]
+) -> None:
+    facts, _ = steps.both(steps.source({**plants("fern"), "smell": ["sweet"]}), "run 1")
+    assert facts["new"] == 1
+    assert b"smell" in steps.read(facts["report_uri"])
+    assert "smell" not in steps.rows()[0]
+
+
+def test_keys_of_any_signs_and_of_a_megabyte_are_kept(
+    steps: Steps, plants: Callable[..., dict[str, Any]]
+) -> None:
+    keys = ["🌵 cactus", "two\nlines", "é", "e\u0301", "long" * 250_000]
+    facts, _ = steps.both(steps.source(plants(*keys)), "run 1")
+    assert facts["new"] == 5
+    assert {row["plant"] for row in steps.rows()} == set(keys)
+    again, summary = steps.both(steps.source(plants(*keys)), "run 2")
+    assert (again["new"], summary) == (0, "0 new rows, 5 already known")
+
+
+def test_a_retry_does_not_take_back_a_correction_that_came_before_it(steps: Steps, plants: Plants) -> None:
+    """The first run died when its file was accepted, and the second one published and corrected it."""
+    ingested, _ = steps.ingest(steps.source(plants("fern", leaves=3)), "first")
+    first, summary = steps.validate(ingested, "first")
+    steps.publish()
+    assert steps.both(steps.source(plants("fern", leaves=4)), "second")[1] == "1 new row, 0 already known"
+    steps.publish()
+
+    facts, told = steps.validate(ingested, "first")
+
+    assert told == summary
+    assert facts == {**first, "accepted_uri": first["accepted_uri"].replace("_accepted/", "")}
+    assert sorted(row["leaves"] for row in steps.rows()) == [3, 4]
