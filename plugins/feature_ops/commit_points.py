@@ -17,6 +17,7 @@ class CommitPoint(StrEnum):
 
     # ingest
     UPLOAD_BEGUN = "upload begun"
+    PART_SENT = "part sent"
     SOURCE_STAGED = "source staged"
     STAGING_SWEPT = "staging swept"
     # validate

@@ -54,7 +54,8 @@ def stage(chunks: Iterator[bytes], store: ObjectStore, uri: str) -> StagedFile:
         for number, part in enumerate(_in_parts(chunks), start=1):
             digest.update(part)
             size += len(part)
-            answer = store.client.upload_part(**upload, PartNumber=number, Body=part)
+            with passing(CommitPoint.PART_SENT):
+                answer = store.client.upload_part(**upload, PartNumber=number, Body=part)
             parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         with passing(CommitPoint.SOURCE_STAGED):
             store.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Bool, Float32, Int64, String
@@ -121,6 +122,32 @@ def inside(world: World) -> Iterator[None]:
         os.environ.clear()
         os.environ.update(before)
         get_settings.cache_clear()
+
+
+@contextmanager
+def writes_noted(note: Callable[[str], None]) -> Iterator[None]:
+    """Tell of each request of this process that changes something on S3 or in a database."""
+    from botocore.client import BaseClient
+    from sqlalchemy import Engine, event
+
+    call = BaseClient._make_api_call
+
+    def noted_call(client: Any, operation: str, arguments: Any) -> Any:
+        if not operation.startswith(("Get", "Head", "List")):
+            note(operation)
+        return call(client, operation, arguments)
+
+    def noted_statement(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+            note(statement)
+
+    event.listen(Engine, "before_cursor_execute", noted_statement)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", noted_call)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "before_cursor_execute", noted_statement)
 
 
 class Worlds:
