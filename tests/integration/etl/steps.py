@@ -2,7 +2,8 @@
 The six steps of an ETL on a small dataset, as the scheduler would run them.
 
 As a program it runs steps in a process of its own: ``steps.py <dataset url> <step>...`` prints what
-each leaves behind (facts, task state, rendered fields, asset event) as JSON.
+each leaves behind (facts, task state, rendered fields, asset event) as JSON, and logs all it can.
+After the step ``die``, the process is killed as soon as DVC has pushed a file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import secrets
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -162,14 +165,50 @@ class Etl:
 
 def main(url: str, *steps: str) -> None:
     """Run the steps, each even if another fails, with everything that anybody logs on standard error."""
-    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, force=True)
+    sys.addaudithook(_note_child)
     etl = Etl(url)
     for step in steps:
+        _log_everything()
+        if step == "die":
+            _die_when_dvc_has_pushed()
+            continue
         try:
             etl.run(step)
+            print(f"{step} succeeded", file=sys.stderr)
         except Exception:
             traceback.print_exc()
     print(etl.left_behind())
+
+
+def _log_everything() -> None:
+    import airflow.settings
+
+    # Airflow brings a configuration of its own, once.
+    airflow.settings.initialize()
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, force=True)
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            logger.disabled, logger.propagate = False, True
+            logger.setLevel(logging.NOTSET)
+
+
+def _die_when_dvc_has_pushed() -> None:
+    from feature_ops.dvc.workspace import DvcWorkspace
+
+    honest = DvcWorkspace.push
+
+    def deadly(workspace: DvcWorkspace, file: Path) -> bytes:
+        honest(workspace, file)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    DvcWorkspace.push = deadly  # type: ignore[method-assign]
+
+
+def _note_child(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen":
+        # Every child, however short its life.
+        print("child:", arguments[1], file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -42,11 +43,6 @@ class Connections:
     def change_feast(self, **changes: str) -> None:
         value = json.loads(os.environ["AIRFLOW_CONN_FEAST_DEFAULT"])
         self.change("FEAST", extra={"environment": {**value["extra"]["environment"], **changes}})
-
-
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
-    return Connections(monkeypatch)
 
 
 def account_with(servers: Servers, *actions: str) -> dict[str, str]:
@@ -88,6 +84,12 @@ def etl(servers: Servers, feature_repo: Path) -> Etl:
     return Etl(put_source(servers.object_store, columns("a", "b")))
 
 
+def completes(etl: Etl, step: str) -> None:
+    """Run a step that failed, and those after it."""
+    etl.run(*STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
 def prepared(etl: Etl, step: str) -> Etl:
     """Run all steps before one."""
     etl.run(*STEPS[: STEPS.index(step)])
@@ -95,28 +97,20 @@ def prepared(etl: Etl, step: str) -> Etl:
 
 
 @pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload", "materialize"])
-def test_an_object_store_that_is_down_is_named(
-    step: str, etl: Etl, there: Callable[[], Any], connections: Connections, monkeypatch: pytest.MonkeyPatch
+def test_an_object_store_that_is_down_or_gets_a_wrong_password_is_named(
+    step: str, etl: Etl, there: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(etl, step)
     with monkeypatch.context() as patch:
         Connections(patch).change("AWS", extra={"endpoint_url": f"http://{NOWHERE}"})
         line = refusal(etl, step, there, retried=True)
     assert f"the object store at http://{NOWHERE} does not answer" in line
-    etl.run(*STEPS[STEPS.index(step) :])
-    assert etl.facts["verify"]["keys"] == 2
-
-
-@pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload", "materialize"])
-def test_a_wrong_s3_password_is_named_and_not_told(
-    step: str, etl: Etl, there: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared(etl, step)
     with monkeypatch.context() as patch:
         Connections(patch).change("AWS", password="wrong-s3cret")
         line = refusal(etl, step, there, retried=False)
     assert "SignatureDoesNotMatch" in line
     assert "wrong-s3cret" not in line
+    completes(etl, step)
 
 
 @pytest.mark.parametrize("step", ["ingest", "validate", "version", "upload"])
@@ -129,8 +123,7 @@ def test_an_account_that_may_only_read_is_told_what_it_may_not(
         line = refusal(etl, step, there, retried=step == "version")
     assert "is denied" in line or "may the object store's connection write to it?" in line
     assert get_settings().storage_uri in line or get_settings().dvc_remote_uri in line
-    etl.run(*STEPS[STEPS.index(step) :])
-    assert etl.facts["verify"]["keys"] == 2
+    completes(etl, step)
 
 
 @pytest.mark.parametrize("step", ["version", "upload", "materialize"])
@@ -170,41 +163,34 @@ def test_a_bucket_that_takes_no_more_is_worth_another_try(
     assert etl.facts["verify"]["keys"] == 2
 
 
-@pytest.mark.parametrize("step", ["validate", "materialize", "verify"])
-@pytest.mark.parametrize(
-    ("change", "words", "retried"),
-    [
-        (lambda url: url.replace(f":{urlsplit(url).port}/", ":9/"), "does not answer.*refused", True),
-        (
-            lambda url: url.replace(str(urlsplit(url).password), "wrong-s3cret"),
-            "refuses us .*password authentication failed.*FEAST_REGISTRY_URL",
-            False,
-        ),
-        (lambda url: f"{url}_missing", 'refuses us .*database "feast_.*_missing" does not exist', False),
-    ],
-    ids=["down", "password", "missing"],
+REGISTRIES: tuple[tuple[Callable[[str], str], str, bool], ...] = (
+    (lambda url: url.replace(f":{urlsplit(url).port}/", ":9/"), "does not answer.*refused", True),
+    (
+        lambda url: url.replace(str(urlsplit(url).password), "wrong-s3cret"),
+        "refuses us .*password authentication failed.*FEAST_REGISTRY_URL",
+        False,
+    ),
+    (lambda url: f"{url}_missing", 'refuses us .*database "feast_.*_missing" does not exist', False),
 )
-def test_a_registry_that_does_not_play_along_is_named(
+
+
+@pytest.mark.parametrize("step", ["validate", "materialize", "verify"])
+def test_a_registry_that_is_down_refuses_or_is_missing_is_named(
     step: str,
-    change: Callable[[str], str],
-    words: str,
-    retried: bool,
     etl: Etl,
     there: Callable[[], Any],
     registry_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import re
-
     prepared(etl, step)
-    with monkeypatch.context() as patch:
-        Connections(patch).change_feast(FEAST_REGISTRY_URL=change(registry_url))
-        line = refusal(etl, step, there, retried)
-    assert re.search(f"the registry's database 127.0.0.1:.*{words}", line), line
-    assert "wrong-s3cret" not in line
-    assert str(urlsplit(registry_url).password) not in line
-    etl.run(*STEPS[STEPS.index(step) :])
-    assert etl.facts["verify"]["keys"] == 2
+    for change, words, retried in REGISTRIES:
+        with monkeypatch.context() as patch:
+            Connections(patch).change_feast(FEAST_REGISTRY_URL=change(registry_url))
+            line = refusal(etl, step, there, retried)
+        assert re.search(f"the registry's database 127.0.0.1:.*{words}", line), line
+        assert "wrong-s3cret" not in line
+        assert str(urlsplit(registry_url).password) not in line
+    completes(etl, step)
 
 
 def reader(servers: Servers) -> str:
@@ -224,37 +210,21 @@ def as_set(servers: Servers, *commands: str, undo: tuple[str, ...]) -> Iterator[
 
 
 @pytest.mark.parametrize("step", ["materialize", "verify"])
-@pytest.mark.parametrize(
-    ("address", "words", "retried"),
-    [
-        (lambda servers: f"{NOWHERE},password=wrong-s3cret", "cannot be reached", True),
-        (
-            lambda servers: f"127.0.0.1:{servers.valkey.port},password=wrong-s3cret",
-            "does not accept the sign-in",
-            False,
-        ),
-    ],
-    ids=["down", "password"],
-)
-def test_an_online_store_that_cannot_be_used_is_named(
-    step: str,
-    address: Callable[[Servers], str],
-    words: str,
-    retried: bool,
-    etl: Etl,
-    there: Callable[[], Any],
-    servers: Servers,
-    monkeypatch: pytest.MonkeyPatch,
+def test_an_online_store_that_is_down_or_gets_a_wrong_password_is_named(
+    step: str, etl: Etl, there: Callable[[], Any], servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(etl, step)
-    with monkeypatch.context() as patch:
-        patch.setenv("FEAST_ONLINE_STORE", address(servers))
-        Connections(patch).change_feast(FEAST_ONLINE_STORE=address(servers))
-        line = refusal(etl, step, there, retried)
-    assert f"the online store {address(servers).split(',')[0]} {words}" in line
-    assert "wrong-s3cret" not in line
-    etl.run(*STEPS[STEPS.index(step) :])
-    assert etl.facts["verify"]["keys"] == 2
+    real = f"127.0.0.1:{servers.valkey.port}"
+    for place, words, retried in (
+        (NOWHERE, "cannot be reached", True),
+        (real, "does not accept the sign-in", False),
+    ):
+        with monkeypatch.context() as patch:
+            Connections(patch).change_feast(FEAST_ONLINE_STORE=f"{place},password=wrong-s3cret")
+            line = refusal(etl, step, there, retried)
+        assert f"the online store {place} {words}" in line
+        assert "wrong-s3cret" not in line
+    completes(etl, step)
 
 
 def test_an_online_store_that_is_full_or_read_only_takes_the_rows_later(
@@ -273,3 +243,30 @@ def test_an_online_store_that_is_full_or_read_only_takes_the_rows_later(
     etl.run("materialize", "verify")
     assert etl.facts["materialize"]["rows"] == 2
     assert etl.facts["verify"]["keys"] == 2
+
+
+def test_a_git_server_that_is_down_declines_or_gets_a_wrong_password_is_named(
+    etl: Etl,
+    there: Callable[[], Any],
+    servers: Servers,
+    git_repository: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared(etl, "version")
+    for changes, words, retried in (
+        ({"host": f"http://{NOWHERE}/jukebox.git"}, "git: .*unable to access", True),
+        ({"password": "wrong-s3cret"}, "check the connection git_default", False),
+    ):
+        with monkeypatch.context() as patch:
+            Connections(patch).change("GIT", **changes)
+            line = refusal(etl, "version", there, retried)
+        assert re.search(words, line), line
+        assert "wrong-s3cret" not in line
+    hook = servers.home / "git" / git_repository.url.rsplit("/", 1)[-1] / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'branch main is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    line = refusal(etl, "version", there, retried=False)
+    assert "branch main is protected" in line
+    hook.unlink()
+    completes(etl, "version")
