@@ -1,0 +1,203 @@
+"""No secret leaves the connections: all six steps run with every log on, and everything is searched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy
+
+from demo.servers import Servers
+from feature_ops.object_store import split_uri
+from feature_ops.settings import get_settings
+from tests.integration.etl import steps
+from tests.integration.etl.steps import STEPS, columns, put_source
+
+WRONG = {name: f"wrong-{name}-s3cret" for name in ("s3", "git", "registry", "valkey")}
+
+
+class Search:
+    """Looks for secrets wherever it is told to."""
+
+    def __init__(self, *secrets: str) -> None:
+        self._secrets = [secret.encode() for secret in secrets]
+        self.found: set[str] = set()
+        self.searched = 0
+
+    def text(self, place: str, content: bytes) -> None:
+        self.searched += 1
+        if any(secret in content for secret in self._secrets):
+            self.found.add(place)
+
+    def folder(self, folder: Path) -> None:
+        """Search names and content of files; some vanish meanwhile."""
+        for parent, _, files in os.walk(folder):
+            for path in (Path(parent, name) for name in files):
+                self.text(str(path), str(path).encode())
+                with suppress(OSError):
+                    self.text(str(path), path.read_bytes())
+
+    def command_lines(self) -> None:
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                self.text(str(file), file.read_bytes())
+
+
+@contextmanager
+def watched(search: Search, work: Path) -> Iterator[None]:
+    """Search the process list and the work folders over and over while the block runs."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            search.command_lines()
+            search.folder(work)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+@pytest.fixture
+def search(servers: Servers, registry_url: str) -> Search:
+    """Search for the four passwords in use and those that are wrong on purpose."""
+    passwords = (
+        str(servers.object_store.secret_key),
+        servers.git_password,
+        str(urlsplit(registry_url).password),
+        servers.online_store.rsplit("password=", 1)[1],
+    )
+    assert len({*passwords, *WRONG.values()}) == 8
+    return Search(*passwords, *WRONG.values())
+
+
+@pytest.fixture
+def child(feature_repo: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start steps in a process that knows the connections, and nothing else, by its environment."""
+
+    def start(url: str, *names: str, **connections: str) -> subprocess.Popen[bytes]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_SECRET", "AWS_ACCESS", "FEAST_"))
+        }
+        return subprocess.Popen(
+            [sys.executable, steps.__file__, url, *names],
+            env={**kept, "PYTHONPATH": os.pathsep.join(sys.path), **connections},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def changed(name: str, **changes: Any) -> dict[str, str]:
+    variable = f"AIRFLOW_CONN_{name}_DEFAULT"
+    return {variable: json.dumps({**json.loads(os.environ[variable]), **changes})}
+
+
+def changed_feast(name: str, value: str) -> dict[str, str]:
+    extra = json.loads(os.environ["AIRFLOW_CONN_FEAST_DEFAULT"])["extra"]
+    return changed("FEAST", extra={"environment": {**extra["environment"], name: value}})
+
+
+def search_servers(search: Search, servers: Servers, registry_url: str, git_url: str) -> None:
+    """Search what the steps have put on the four servers."""
+    store, settings = servers.object_store, get_settings()
+    for uri in (settings.storage_uri, settings.dvc_remote_uri):
+        for file in store.list(f"{uri}/"):
+            bucket, key = split_uri(file.uri)
+            answer = store.client.get_object(Bucket=bucket, Key=key)
+            search.text(f"metadata of {file.uri}", repr(answer["ResponseMetadata"]).encode())
+            search.text(file.uri, answer["Body"].read())
+    bare = servers.home / "git" / git_url.rsplit("/", 1)[-1]
+    objects = ["git", "-C", str(bare), "cat-file", "--batch", "--batch-all-objects"]
+    search.text("git objects", subprocess.run(objects, capture_output=True, check=True).stdout)
+    search.folder(bare)
+    engine = sqlalchemy.create_engine(registry_url)
+    with engine.connect() as connection:
+        for table in sqlalchemy.inspect(engine).get_table_names():
+            for row in connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"')):
+                search.text(table, b"".join(v if isinstance(v, bytes) else str(v).encode() for v in row))
+    engine.dispose()
+
+
+def test_d10_no_secret_is_anywhere_after_all_steps_and_after_a_kill(
+    search: Search,
+    child: Callable[..., subprocess.Popen[bytes]],
+    servers: Servers,
+    registry_url: str,
+    git_repository: Any,
+    feature_repo: Path,
+) -> None:
+    work = feature_repo / "work"
+    url = put_source(servers.object_store, columns("a", "b"))
+    with watched(search, work):
+        killed = child(url, "die", *STEPS)
+        for output in killed.communicate(timeout=240):
+            search.text("output of the killed run", output)
+        assert killed.returncode == -signal.SIGKILL
+        assert list(work.rglob("git/config")), "a killed run leaves its folder"
+        search.folder(work)
+
+        output, errors = child(url, *STEPS).communicate(timeout=240)
+    search.text("what Airflow keeps", output)
+    search.text("logs and command lines", errors)
+    for step in STEPS:
+        assert f"{step} succeeded".encode() in errors
+    assert b"child: ['git'" in errors
+    assert b"DEBUG:botocore" in errors
+    assert json.loads(output.splitlines()[-1])["events"]["materialize"][0]["rows"] == 2
+    assert list(work.iterdir()) == [], "the next run sweeps"
+    search_servers(search, servers, registry_url, git_repository.url)
+    assert search.searched > 500
+    assert search.found == set()
+
+
+def test_d10_no_password_is_told_by_a_run_that_it_fails(
+    search: Search,
+    child: Callable[..., subprocess.Popen[bytes]],
+    servers: Servers,
+    registry_url: str,
+    feature_repo: Path,
+) -> None:
+    work = feature_repo / "work"
+    url = put_source(servers.object_store, columns("a"))
+    wrong_registry = registry_url.replace(str(urlsplit(registry_url).password), WRONG["registry"])
+    wrong_valkey = f"127.0.0.1:{servers.valkey.port},password={WRONG['valkey']}"
+    with watched(search, work):
+        several = {
+            **changed("AWS", password=WRONG["s3"]),
+            **changed("GIT", password=WRONG["git"]),
+            **changed_feast("FEAST_REGISTRY_URL", wrong_registry),
+        }
+        first = child(url, "ingest", "version", "materialize", **several)
+        told = b"".join(first.communicate(timeout=240))
+        search.text("wrong passwords of S3, git and registry", told)
+        for words in (
+            b"cannot be read (SignatureDoesNotMatch)",
+            b"Authentication failed",
+            b"password authentication failed",
+        ):
+            assert words in told
+        online = changed_feast("FEAST_ONLINE_STORE", wrong_valkey)
+        told = b"".join(child(url, *STEPS[:-1], **online).communicate(timeout=240))
+        search.text("a wrong password of Valkey", told)
+        assert b"does not accept the sign-in: correct user name and password" in told
+    assert list(work.iterdir()) == []
+    assert search.found == set()
