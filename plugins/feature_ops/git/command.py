@@ -73,7 +73,9 @@ def git_error(output: str) -> GitError:
     kind = next((kind for kind, words in _ERRORS if re.search(words, output)), GitError)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
-    return kind("git: " + " | ".join((told or lines or ["no reason was given"])[:5]))
+    remedy = "; check that the git server runs and can be reached, then try again"
+    reason = " | ".join((told or lines or ["no reason was given"])[:5])
+    return kind(f"git: {reason}{remedy if kind is UnreachableError else ''}")
 
 
 @dataclass(frozen=True)
