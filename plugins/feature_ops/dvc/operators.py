@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache, partial
@@ -52,6 +53,7 @@ class DvcOperator(ReconcilingOperator):
             repository.fetch()
             return self.close_difference(store, repository, folder)
 
+    @abstractmethod
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """
         Bring what is there up to what is wanted.
@@ -59,7 +61,6 @@ class DvcOperator(ReconcilingOperator):
         :param repository: with its newest commit fetched.
         :param folder: an empty folder for scratch files; ``git`` in it is taken.
         """
-        raise NotImplementedError
 
     def data_files(self, store: ObjectStore, prefix_uri: str) -> dict[str, StoredObject]:
         """Return the data files under a prefix by name, in the order in which they came."""
