@@ -74,7 +74,11 @@ class Scene:
         """The feature store as a data scientist opens it: by environment and feature_repo/."""
         os.environ.update(self.stack.environment())
         from feast import FeatureStore
+        from s3fs import S3FileSystem
 
+        # s3fs keeps its instances by their arguments, not by the addresses they had from the
+        # environment: one of an earlier stack in this process would be used again.
+        S3FileSystem.clear_instance_cache()
         return FeatureStore(repo_path=str(PROJECT / "feature_repo"))
 
     def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:

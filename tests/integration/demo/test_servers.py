@@ -135,9 +135,9 @@ def test_valkey_refuses_who_has_no_password(servers: Servers) -> None:
 def test_object_store_refuses_a_wrong_secret(servers: Servers) -> None:
     from dataclasses import replace
 
-    from botocore.exceptions import ClientError
+    from feature_ops.object_store_failures import ObjectStoreRefusedError
 
-    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+    with pytest.raises(ObjectStoreRefusedError, match="SignatureDoesNotMatch"):
         replace(servers.object_store, secret_key="wrong").client.list_buckets()
 
 
