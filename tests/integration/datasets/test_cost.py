@@ -50,7 +50,7 @@ def run_step(dataset: Dataset, **arguments: Any) -> tuple[dict[str, Any], int, l
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "FEATURE_OPS_MEMORY_LIMIT": "128MB"},
+        env={**os.environ, "FEATURE_OPS_MEMORY_LIMIT": "160MB"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     facts, peak, modules = json.loads(done.stdout.splitlines()[-1])
