@@ -27,3 +27,7 @@ class NoRepositoryError(GitError, BadInputError):
 
 class DeclinedError(GitError, BadInputError):
     """The server refuses commits to this branch, however new they are."""
+
+
+class UnknownRevisionError(GitError, BadInputError):
+    """The repository has no such commit, or does not give it out."""

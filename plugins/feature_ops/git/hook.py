@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow.providers.git.hooks.git import GitHook
 
 from feature_ops.exceptions import BadInputError
+from feature_ops.git.commits import Commits
 from feature_ops.git.remote_url import allowed_url
 from feature_ops.git.repository import Remote, Repository
 from feature_ops.settings import get_settings
@@ -60,6 +61,16 @@ class GitRepositoryHook(GitHook):  # type: ignore[misc]  # the provider is not t
         """
         with self.remote() as remote:
             yield Repository(folder, remote, timeout=get_settings().git_timeout)
+
+    @contextmanager
+    def commits(self, folder: Path) -> Iterator[Commits]:
+        """
+        Yield the repository's commits, none of them fetched yet.
+
+        :param folder: an empty folder for git's objects.
+        """
+        with self.remote() as remote:
+            yield Commits(folder, remote, timeout=get_settings().git_timeout)
 
     @contextmanager
     def _token_credential_env(self) -> Iterator[None]:

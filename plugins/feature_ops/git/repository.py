@@ -48,6 +48,12 @@ class Remote:
         """Full name of the branch."""
         return f"refs/heads/{self.branch}"
 
+    def sign_in_error(self, error: GitError) -> WrongCredentialsError:
+        """Return the error of a refused sign-in in words that name what to correct."""
+        return WrongCredentialsError(
+            f"{self.url} does not accept the sign-in: check {self.account} ({error})"
+        )
+
 
 @dataclass(frozen=True)
 class Author:
@@ -220,15 +226,10 @@ class Repository:
         try:
             return self._git.run(*arguments, stdin=stdin, extra=extra)
         except WrongCredentialsError as error:
-            raise self._sign_in_error(error) from None
+            raise self.remote.sign_in_error(error) from None
 
     def _raise_unless_zero(self, code: int, errors: str) -> None:
         if code == 0:
             return
         error = git_error(errors)
-        raise self._sign_in_error(error) if isinstance(error, WrongCredentialsError) else error
-
-    def _sign_in_error(self, error: GitError) -> WrongCredentialsError:
-        return WrongCredentialsError(
-            f"{self.remote.url} does not accept the sign-in: check {self.remote.account} ({error})"
-        )
+        raise self.remote.sign_in_error(error) if isinstance(error, WrongCredentialsError) else error

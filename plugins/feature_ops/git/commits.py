@@ -1,0 +1,269 @@
+"""The commits of a remote repository: find, describe and compare them, and take files out of one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feature_ops.exceptions import BadInputError
+from feature_ops.git.command import Git
+from feature_ops.git.errors import GitError, NoRepositoryError, UnknownRevisionError, WrongCredentialsError
+from feature_ops.git.repository import Remote
+
+_FULL = re.compile(r"[0-9a-f]{40}")
+_SHORT = re.compile(r"[0-9a-f]{7,39}")
+_NOT_THERE = re.compile(r"not our ref|bad object|[Cc]ould not find remote ref|couldn't find remote ref")
+# Servers of the old protocol give out nothing but the heads; what is behind them comes with a branch.
+_HEADS_ONLY = re.compile(r"unadvertised object")
+_SUBJECT_LENGTH = 300
+_REGULAR_FILE = "100"
+
+
+@dataclass(frozen=True)
+class CommitInfo:
+    """
+    What a person wants to know of a commit.
+
+    :param committed_at: when, ISO 8601 in UTC.
+    """
+
+    sha: str
+    author: str
+    subject: str
+    committed_at: str
+
+
+class Commits:
+    """
+    As little of a remote repository as the question needs: no work tree, no files nobody asked for.
+
+    Commits come with their folders' listings but without history and files, if the server can do
+    that; else with more. Whatever was fetched stays for the next question.
+
+    :param folder: an empty folder for git's objects; made if missing.
+    :param timeout: seconds that one git command may take.
+    """
+
+    def __init__(self, folder: Path, remote: Remote, timeout: float = 120.0) -> None:
+        self.remote = remote
+        self.folder = folder
+        self._timeout = timeout
+        self._git = self._scratch(folder)
+        self._fetched: set[str] = set()
+
+    def heads(self) -> dict[str, str]:
+        """Return the commit of every branch and tag (``refs/heads/...``, ``refs/tags/...``): one request."""
+        lines = _text(self._run("ls-remote", "--heads", "--tags", "origin")).splitlines()
+        named = [line.split("\t", 1) for line in lines]
+        peeled = {ref.removesuffix("^{}"): sha for sha, ref in named if ref.endswith("^{}")}
+        return {ref: sha for sha, ref in named if not ref.endswith("^{}")} | peeled
+
+    def resolve(self, revision: str = "") -> str:
+        """
+        Return the full hash of the commit that a person means.
+
+        :param revision: a branch, a tag, a full or unique short hash of at least 7 digits; empty or
+            ``HEAD`` is the watched branch's newest commit. Raises :class:`UnknownRevisionError` for
+            anything else.
+        """
+        name = revision.strip()
+        heads = self.heads()
+        if name in ("", "HEAD"):
+            return self._watched_head(heads)
+        named = {ref: heads[ref] for ref in (name, f"refs/heads/{name}", f"refs/tags/{name}") if ref in heads}
+        if len(set(named.values())) > 1:
+            raise UnknownRevisionError(
+                f"{name!r} is a branch and a tag of {self.remote.url}; say which: {' or '.join(named)}"
+            )
+        if named:
+            return next(iter(named.values()))
+        digits = name.lower()
+        if _FULL.fullmatch(digits):
+            self.fetch(digits)
+            return digits
+        if _SHORT.fullmatch(digits):
+            return self._complete_hash(digits)
+        raise UnknownRevisionError(f"{self.remote.url} has no branch or tag {name!r}; {_accepted(heads)}")
+
+    def fetch(self, sha: str) -> None:
+        """
+        Make a commit and the listings of its folders available.
+
+        :param sha: full hash. An :class:`UnknownRevisionError` is raised if the server has no such
+            commit or, say after a forced push, does not give it out any more.
+        """
+        if sha in self._fetched:
+            return
+        if not _FULL.fullmatch(sha):
+            raise UnknownRevisionError(f"{sha!r} is not the full hash of a commit")
+        try:
+            self._fetch("--depth=1", "--filter=blob:none", "origin", f"+{sha}:refs/fetched/{sha}")
+        except NoRepositoryError:
+            raise
+        except GitError as error:
+            if _HEADS_ONLY.search(str(error)):
+                self._fetch_all()
+            elif not _NOT_THERE.search(str(error)):
+                raise
+        kind = _text(self._git.attempt("cat-file", "-t", sha)[1]).strip()
+        if kind != "commit":
+            there = f"is a {kind}, not a commit" if kind else "is not there (any more)"
+            raise UnknownRevisionError(f"commit {sha} of {self.remote.url} {there}; name another one")
+        self._fetched.add(sha)
+
+    def info(self, sha: str) -> CommitInfo:
+        """Return author, subject and time of a commit."""
+        self.fetch(sha)
+        told = _text(self._run("log", "--no-show-signature", "-1", "--format=%an%x00%ct%x00%s", sha))
+        author, seconds, subject = told.rstrip("\n").split("\0", 2)
+        when = datetime.fromtimestamp(int(seconds), UTC)
+        return CommitInfo(sha, author, subject[:_SUBJECT_LENGTH], when.isoformat())
+
+    def changed_paths(self, old: str, new: str) -> list[str]:
+        """
+        Return the paths whose content, name or mode differ between two commits, sorted.
+
+        A renamed file counts with both names. The commits between the two do not matter.
+        """
+        self.fetch(old)
+        self.fetch(new)
+        told = self._run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
+        return sorted(_text(path) for path in told.split(b"\0") if path)
+
+    def export(self, sha: str, path: str, folder: Path, max_bytes: int = 64 * 1024**2) -> None:
+        """
+        Write the files under a folder of a commit: ``<path>/a/b`` becomes ``<folder>/a/b``.
+
+        Symbolic links and submodules are refused with a :class:`BadInputError`, since they could lead
+        out of the folder or to another repository; so is more than the limit.
+
+        :param path: a folder in the repository; empty for all of it.
+        :param folder: a folder that is empty or missing.
+        :param max_bytes: most bytes that all files may have together.
+        """
+        self.fetch(sha)
+        blobs = {relative: blob for relative, blob in self._files(sha, path.strip("/").removeprefix("."))}
+        self._fetch_blobs(sha, set(blobs.values()))
+        size = sum(self._sizes(blobs.values()))
+        if size > max_bytes:
+            raise BadInputError(
+                f"{path or 'the repository'} of commit {sha} has {size:,} bytes; "
+                f"at most {max_bytes:,} are taken: keep data out of it"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        for relative, content in zip(blobs, self._contents(blobs.values()), strict=True):
+            target = folder / os.fsdecode(relative)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                file.write(content)
+
+    def _watched_head(self, heads: Mapping[str, str]) -> str:
+        if not heads:
+            raise UnknownRevisionError(f"{self.remote.url} has no commit yet; push one to it")
+        if self.remote.ref not in heads:
+            raise UnknownRevisionError(
+                f"{self.remote.url} has no branch {self.remote.branch!r}; {_accepted(heads)}"
+            )
+        return heads[self.remote.ref]
+
+    def _complete_hash(self, digits: str) -> str:
+        """Return the only commit that starts so. All commits are fetched for it, but nothing in them."""
+        history = self._scratch(self.folder / "history")
+        self._run(
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0"),
+            *("origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+            git=history,
+        )
+        found = [
+            line
+            for line in _text(self._run("rev-list", "--all", git=history)).splitlines()
+            if line.startswith(digits)
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = f"{len(found)} commits that start" if found else "no branch, tag or commit that starts"
+        raise UnknownRevisionError(
+            f"{self.remote.url} has {what} with {digits!r}; give more digits of the hash, or a branch or tag"
+        )
+
+    def _files(self, sha: str, path: str) -> Iterator[tuple[bytes, str]]:
+        """Yield the files' names, relative to the path, and the hashes of their contents."""
+        where = f"{sha}:{path}"
+        code, listing, _ = self._git.attempt("ls-tree", "-r", "-z", where)
+        if code != 0:
+            raise BadInputError(f"commit {sha} of {self.remote.url} has no folder {path!r}")
+        for entry in filter(None, listing.split(b"\0")):
+            facts, name = entry.split(b"\t", 1)
+            mode, _, blob = _text(facts).split()
+            if not mode.startswith(_REGULAR_FILE):
+                kind = "a submodule" if mode.startswith("160") else "a symbolic link"
+                raise BadInputError(
+                    f"{path or '.'}/{_text(name)} of commit {sha} is {kind}; put the file itself there"
+                )
+            if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in name.split(b"/")):
+                raise BadInputError(f"commit {sha} has a file with the impossible name {_text(name)!r}")
+            yield name, blob
+
+    def _fetch_blobs(self, sha: str, blobs: set[str]) -> None:
+        """Fetch in one request what git would otherwise fetch one by one."""
+        listing = _text(self._run("rev-list", "--objects", "--missing=print", "--max-count=1", sha))
+        missing = blobs & {line[1:] for line in listing.splitlines() if line.startswith("?")}
+        if not missing:
+            return
+        try:
+            self._run(
+                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
+                *("--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin"),
+                stdin="\n".join(sorted(missing)).encode(),
+            )
+        except GitError as error:
+            if not _HEADS_ONLY.search(str(error)):
+                raise
+            self._fetch_all()
+
+    def _sizes(self, blobs: Iterable[str]) -> list[int]:
+        told = self._run("cat-file", "--batch-check=%(objectsize)", stdin="\n".join(blobs).encode())
+        return [int(size) for size in told.split()]
+
+    def _contents(self, blobs: Iterable[str]) -> Iterator[bytes]:
+        told = self._run("cat-file", "--batch=%(objectsize)", stdin="\n".join(blobs).encode())
+        start = 0
+        while start < len(told):
+            end = told.index(b"\n", start)
+            size = int(told[start:end])
+            yield told[end + 1 : end + 1 + size]
+            start = end + size + 2
+
+    def _scratch(self, folder: Path) -> Git:
+        folder.mkdir(parents=True, exist_ok=True)
+        git = Git(folder, self.remote.credentials, self.remote.secrets, self._timeout)
+        self._run("init", "--quiet", "--bare", "--template=", str(folder), git=git)
+        self._run("config", "remote.origin.url", self.remote.url, git=git)
+        return git
+
+    def _fetch(self, *arguments: str) -> None:
+        self._run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *arguments)
+
+    def _fetch_all(self) -> None:
+        """Fetch every branch and tag with its history and files."""
+        self._fetch("--refetch", "--no-filter", "--depth=2147483647", "origin", "+refs/*:refs/all/*")
+
+    def _run(self, *arguments: str, stdin: bytes = b"", git: Git | None = None) -> bytes:
+        try:
+            return (git or self._git).run(*arguments, stdin=stdin)
+        except WrongCredentialsError as error:
+            raise self.remote.sign_in_error(error) from None
+
+
+def _text(told: bytes) -> str:
+    return told.decode(errors="backslashreplace")
+
+
+def _accepted(heads: Mapping[str, str]) -> str:
+    names = sorted(ref.split("/", 2)[2] for ref in heads)
+    there = f"there are: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+    return f"accepted are a branch or tag ({there}) and a commit's hash of at least 7 digits"
