@@ -24,7 +24,10 @@ class CommitPoint(StrEnum):
     SOURCE_QUARANTINED = "source quarantined"
     REFUSAL_REPORTED = "refusal reported"
     REPORT_WRITTEN = "report written"
+    FILE_PROPOSED = "file proposed"
     FILE_ACCEPTED = "file accepted"
+    ACCEPTED_FILE_MOVED = "accepted file moved"
+    PROPOSAL_REMOVED = "proposal removed"
     # version
     CONTENT_ON_DVC_REMOTE = "content on the DVC remote"
     POINTERS_PUSHED = "pointers pushed"
@@ -33,10 +36,14 @@ class CommitPoint(StrEnum):
     ACCEPTED_FILE_REMOVED = "accepted file removed"
     # materialize
     LEDGER_FORGOTTEN = "ledger forgotten"
+    DEFINITION_NARROWED = "definition narrowed"
+    BACKFILL_BEGUN = "backfill begun"
     ROWS_ONLINE = "rows online"
+    BACKFILL_ADVANCED = "backfill advanced"
     VIEW_MATERIALIZED = "view materialized"
     RESULT_KEPT = "result kept"
     LEDGER_RECORDED = "ledger recorded"
+    BACKFILL_FINISHED = "backfill finished"
     EVENT_ANNOUNCED = "event announced"
     # every step
     SUMMARY_TOLD = "summary told"

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
 
     work_dir: Path | None = Field(None, description="Folder for scratch files; the system's if unset.")
     memory_limit: str = Field("384MB", description="Memory that DuckDB may use before it spills to disk.")
+    backfill_shard_rows: int = Field(
+        50_000, ge=1, description="Rows of a shard when a whole history is written to the online store."
+    )
     staging_days: int = Field(7, ge=1, description="Days that staged source files are kept.")
     verify_sample: int = Field(200, ge=1, description="Keys that verify_online reads back.")
     lock_timeout: float = Field(600.0, gt=0, description="Seconds to wait for the feature store's lock.")

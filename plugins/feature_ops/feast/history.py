@@ -136,6 +136,18 @@ class History:
                 newest[key] = row
         return newest
 
+    def scanner(
+        self, names: Iterable[str], columns: Mapping[str, pads.Expression], where: pads.Expression
+    ) -> pads.Scanner:
+        """Return a stream of the files' rows that holds little of them at a time."""
+        return self._files(names).scanner(
+            columns=dict(columns),
+            filter=where,
+            batch_size=_BATCH_ROWS,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
+
     def _files(self, names: Iterable[str]) -> pads.FileSystemDataset:
         import pyarrow.dataset as pads
 

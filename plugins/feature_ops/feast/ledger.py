@@ -1,8 +1,8 @@
 """
-The ledger: which files of a dataset's history are online.
+The ledger: which files of a dataset's history are online, and under which definition of their view.
 
-A table beside Feast's registry. Feast itself only keeps intervals of event time, and those can't
-tell that a row with an old event time came late.
+Tables beside Feast's registry. Feast itself only keeps intervals of event time, and those can't
+tell that a row with an old event time came late, or that a feature is newer than what was loaded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from feature_ops.feast.tables import create_missing, open_engine
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
 
 TABLE = "feature_ops_online_files"
+DEFINITIONS_TABLE = "feature_ops_online_views"
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,27 @@ class Ledger:
             for row in rows
         }
 
-    def record(self, project: str, view: str, files: Iterable[FileSpan], run_id: str) -> None:
-        """Note that files are online: all of them or none."""
+    def definition(self, project: str, view: str) -> str | None:
+        """Return the definition under which the view's rows were written; None if none was noted."""
+        table = self._definitions
+        wanted = table.select().where(table.c.project == project, table.c.feature_view == view)
+        with self._engine.connect() as connection:
+            row = connection.execute(wanted).first()
+        return None if row is None else str(row.definition)
+
+    def record(
+        self,
+        project: str,
+        view: str,
+        files: Iterable[FileSpan],
+        run_id: str,
+        definition: str | None = None,
+    ) -> None:
+        """
+        Note that files are online: all of them or none.
+
+        :param definition: the view's definition under which *all* its rows are online now.
+        """
         now = self.now()
         notes = [
             {
@@ -88,19 +110,26 @@ class Ledger:
             }
             for file in files
         ]
-        if not notes:
-            return
         from sqlalchemy import bindparam
 
-        table = self._table
+        table, definitions = self._table, self._definitions
         same = table.delete().where(
             table.c.project == project,
             table.c.feature_view == view,
             table.c.file_name == bindparam("same_name"),
         )
+        earlier = definitions.delete().where(
+            definitions.c.project == project, definitions.c.feature_view == view
+        )
         with self._engine.begin() as connection:
-            connection.execute(same, [{"same_name": note["file_name"]} for note in notes])
-            connection.execute(table.insert(), notes)
+            if notes:
+                connection.execute(same, [{"same_name": note["file_name"]} for note in notes])
+                connection.execute(table.insert(), notes)
+            if definition is not None:
+                connection.execute(earlier)
+                connection.execute(
+                    definitions.insert().values(project=project, feature_view=view, definition=definition)
+                )
 
     def forget(self, project: str, view: str) -> None:
         """Take it that a feature view has nothing online."""
@@ -125,15 +154,11 @@ class Ledger:
 
     @cached_property
     def _engine(self) -> Engine:
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import NullPool
-
-        return create_engine(self._url, poolclass=NullPool, hide_parameters=True)
+        return open_engine(self._url)
 
     @cached_property
     def _table(self) -> Table:
-        from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, inspect
-        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table
 
         moment = DateTime(timezone=True)
         table = Table(
@@ -148,13 +173,20 @@ class Ledger:
             Column("run_id", String(255), nullable=False),
             Column("materialized_at", moment, nullable=False),
         )
-        try:
-            table.create(self._engine, checkfirst=True)
-        except DBAPIError:
-            # Two that create it at once: the slower one finds it there.
-            if not inspect(self._engine).has_table(TABLE):
-                raise
-        return table
+        return create_missing(table, self._engine)
+
+    @cached_property
+    def _definitions(self) -> Table:
+        from sqlalchemy import Column, MetaData, String, Table, Text
+
+        table = Table(
+            DEFINITIONS_TABLE,
+            MetaData(),
+            Column("project", String(255), primary_key=True),
+            Column("feature_view", String(255), primary_key=True),
+            Column("definition", Text, nullable=False),
+        )
+        return create_missing(table, self._engine)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import NothingPendingError
+from feature_ops.feast.backfill_progress import Backfill, BackfillProgress
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
 from feature_ops.feast.pending import Pending, plan
+from feature_ops.feast.view_definition import ViewDefinition
 from feature_ops.feast.views import views_of
+from feature_ops.feast.whole_history import WholeHistory, can_be_sharded, shards_of, written_by_shards
 from feature_ops.feast.writing import writing
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Materialization:
     :param start: first event time of the window.
     :param end: last event time of it.
     :param seconds: how long it took.
+    :param definitions: the definition under which each view's rows were written.
     """
 
     files: dict[str, tuple[FileSpan, ...]]
@@ -48,6 +52,7 @@ class Materialization:
     start: datetime
     end: datetime
     seconds: float
+    definitions: dict[str, str]
 
     @property
     def views(self) -> list[str]:
@@ -65,11 +70,15 @@ class Materializer:
     """
     Loads a dataset's history into every online view that reads it. To be used under the lock.
 
+    A view of which nothing is online, or whose definition has got something that the rows online lack,
+    is written whole; of any other only the files that the ledger lacks.
+
     :param source_uri: where the views' source must be: the history's place.
     """
 
     store: FeatureStore
     ledger: Ledger
+    progress: BackfillProgress
     history: History
     source_uri: str
 
@@ -81,12 +90,28 @@ class Materializer:
         :raises NothingPendingError: if nothing is missing.
         :raises BadInputError: if no view reads the dataset.
         """
-        began = time.monotonic()
         # Another process may have applied new definitions since this one opened the registry.
         self.store.refresh_registry()
-        online = {
-            view.name: self._online(view, full_refresh) for view in views_of(self.store, self.source_uri)
-        }
+        views = views_of(self.store, self.source_uri)
+        return self._load({view.name: view for view in views}, full_refresh)
+
+    def backfill(self) -> Materialization:
+        """
+        Write only the views whose rows online lack what their definition has; :meth:`record` is to follow.
+
+        :raises NothingPendingError: if there is none.
+        """
+        self.store.refresh_registry()
+        views = views_of(self.store, self.source_uri)
+        lacking = {view.name: view for view in views if not self._online(view, full_refresh=False)}
+        if not lacking:
+            names = ", ".join(view.name for view in views)
+            raise NothingPendingError(f"nothing to backfill: what {names} defines is online")
+        return self._load(lacking, full_refresh=False)
+
+    def _load(self, views: Mapping[str, FeatureView], full_refresh: bool) -> Materialization:
+        began = time.monotonic()
+        online = {name: self._online(view, full_refresh) for name, view in views.items()}
         missing = {
             view: [name for name in self.history.paths if name not in files] for view, files in online.items()
         }
@@ -100,31 +125,49 @@ class Materializer:
         wanted = {view: pending for view, pending in plans.items() if pending.files}
         if not wanted:
             raise NothingPendingError(self._nothing_pending(plans.values()))
-        rows = sum(self._load_view(view, pending, online[view], end) for view, pending in wanted.items())
+        rows = sum(
+            self._load_view(views[view], pending, online[view], end) for view, pending in wanted.items()
+        )
         return Materialization(
             files={view: pending.files for view, pending in wanted.items()},
             rows=rows,
             start=min((p.start for p in wanted.values() if p.start is not None), default=end),
             end=end,
             seconds=round(time.monotonic() - began, 3),
+            definitions={view: ViewDefinition.of(views[view]).to_json() for view in wanted},
         )
 
     def record(self, done: Materialization, run_id: str) -> None:
         """Note in the ledger that the files are online."""
         for view, files in done.files.items():
             with passing(CommitPoint.LEDGER_RECORDED):
-                self.ledger.record(self.store.project, view, files, run_id)
+                self.ledger.record(self.store.project, view, files, run_id, done.definitions[view])
+            with passing(CommitPoint.BACKFILL_FINISHED):
+                self.progress.finish(self.store.project, view)
 
     def _online(self, view: FeatureView, full_refresh: bool) -> Mapping[str, OnlineFile]:
+        """Return what is online and will do; nothing if the view is to be written whole."""
         online = self.ledger.online(self.store.project, view.name)
+        lacking = self._lacking(view) if online else None
         if online and not view.materialization_intervals:
             # Feast notes every load, so this view is not the one that the ledger knew.
             log.info("%s was created anew: its whole history is to be loaded", view.name)
+        elif lacking is not None:
+            # Not forgotten: until the new values are complete, this is what is online.
+            log.info("%s: its whole history is to be loaded again: %s", view.name, lacking)
+            return {}
         elif not full_refresh:
             return online
         with passing(CommitPoint.LEDGER_FORGOTTEN):
             self.ledger.forget(self.store.project, view.name)
         return {}
+
+    def _lacking(self, view: FeatureView) -> str | None:
+        written = self.ledger.definition(self.store.project, view.name)
+        if written is None:
+            # Loaded before definitions were noted.
+            return None
+        return ViewDefinition.of(view).lacking_in(ViewDefinition.from_json(written))
 
     def _end(self, missing: Iterable[FileSpan]) -> datetime:
         """
@@ -141,23 +184,71 @@ class Materializer:
         time.sleep(ahead.total_seconds())
         return self.ledger.now()
 
-    def _load_view(self, view: str, pending: Pending, online: Mapping[str, OnlineFile], end: datetime) -> int:
-        _log_plan(view, pending)
+    def _load_view(
+        self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
+    ) -> int:
+        _log_plan(view.name, pending)
+        # Without a start there are nothing but files without rows.
+        if pending.start and not online and can_be_sharded(self.store, view, self.history):
+            return self._load_whole(view, pending, pending.start, end)
+        self._narrow(view)
+        return self._load_files(view, pending, online, end)
+
+    def _load_files(
+        self, view: FeatureView, pending: Pending, online: Mapping[str, FileSpan], end: datetime
+    ) -> int:
         if pending.start is None:
-            # Nothing but files without rows.
             return 0
         # Where nothing is online by the ledger, a run may have died after it had written something.
         rewrite = not online or self.history.has_corrections(pending.files, online.values())
         if rewrite:
-            log.info("%s: rows are written over those of the same event time", view)
+            log.info("%s: rows are written over those of the same event time", view.name)
         if self.source_uri.startswith("s3://"):
             _forget_listings()
         with (
             writing(self.store, over_equal_times=rewrite) as rows,
             passing(CommitPoint.VIEW_MATERIALIZED),
         ):
-            self.store.materialize(pending.start, end, [view])
+            self.store.materialize(pending.start, end, [view.name])
         return rows.count
+
+    def _load_whole(self, view: FeatureView, pending: Pending, start: datetime, end: datetime) -> int:
+        names = [file.name for file in pending.files]
+        backfill = self._backfill(view, names, sum(file.rows for file in pending.files))
+
+        def write(view: FeatureView, until: datetime) -> None:
+            WholeHistory(self.store, view, self.history, names, until).write(backfill, self.progress)
+
+        with (
+            writing(self.store, over_equal_times=True) as rows,
+            written_by_shards(self.store, write),
+            passing(CommitPoint.VIEW_MATERIALIZED),
+        ):
+            self.store.materialize(start, end, [view.name])
+        begun_with = set(backfill.files)
+        came_since = [file for file in pending.files if file.name not in begun_with]
+        if not came_since:
+            return rows.count
+        # Shards that an earlier try has written lack the files that came after it.
+        written = {file.name: file for file in pending.files if file.name in begun_with}
+        return rows.count + self._load_files(view, plan(came_since, written.values(), end), written, end)
+
+    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int) -> Backfill:
+        """Return the unfinished backfill if it writes the same definition, else a new one."""
+        project, definition = self.store.project, ViewDefinition.of(view).to_json()
+        unfinished = self.progress.unfinished(project, view.name)
+        if unfinished and unfinished.definition == definition and set(unfinished.files) <= set(names):
+            return unfinished
+        with passing(CommitPoint.BACKFILL_BEGUN):
+            return self.progress.begin(project, view.name, definition, names, shards_of(rows))
+
+    def _narrow(self, view: FeatureView) -> None:
+        """Note, before rows without a feature are written, that not all rows have it any more."""
+        written = self.ledger.definition(self.store.project, view.name)
+        definition = ViewDefinition.of(view).to_json()
+        if written is not None and written != definition:
+            with passing(CommitPoint.DEFINITION_NARROWED):
+                self.ledger.record(self.store.project, view.name, [], "", definition)
 
     def _nothing_pending(self, plans: Iterable[Pending]) -> str:
         name, total = self.history.dataset.name, len(self.history.paths)

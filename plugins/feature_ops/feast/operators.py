@@ -44,6 +44,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
 
     def reconcile(self, context: Context) -> Outcome:
         """Load what is missing under the lock, and note it in the ledger."""
+        from feature_ops.feast.backfill_progress import BackfillProgress
         from feature_ops.feast.history import History
         from feature_ops.feast.hook import FeastHook
         from feature_ops.feast.ledger import Ledger
@@ -56,7 +57,8 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         run_id = context["dag_run"].run_id
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
-            materializer = Materializer(store, ledger, history, self.dataset.uri)
+            progress = BackfillProgress(hook.registry_url())
+            materializer = Materializer(store, ledger, progress, history, self.dataset.uri)
             try:
                 done = materializer.load(full_refresh=_is_true(self.full_refresh))
             except NothingPendingError:
@@ -105,6 +107,55 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
                         "version": facts["commit"] or facts["files"][-1],
                         **{name: facts[name] for name in ("rows", "window", "seconds", "commit", "views")},
                     }
+
+
+class BackfillOperator(ReconcilingOperator):
+    """
+    Write the whole history of every view whose definition has something that its rows online lack.
+
+    A new feature, another type or another join key; a mere removal backfills nothing. What is online stays
+    served until its replacement is there, and a killed backfill goes on where it was.
+
+    :param datasets: whose views are looked at.
+    """
+
+    def __init__(self, *, datasets: Sequence[Dataset], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.datasets = datasets
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Write under the lock, dataset by dataset, and note each in the ledger when it is done."""
+        from feature_ops.feast.backfill_progress import BackfillProgress
+        from feature_ops.feast.history import History
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.feast.ledger import Ledger
+        from feature_ops.feast.materialize import Materializer, summary
+
+        hook = FeastHook()
+        ledger, progress = Ledger(hook.registry_url()), BackfillProgress(hook.registry_url())
+        store = hook.store()
+        finished, idle = [], []
+        for dataset in self.datasets:
+            with hook.lock():
+                history = History.from_store(dataset, hook.object_store)
+                materializer = Materializer(store, ledger, progress, history, dataset.uri)
+                try:
+                    done = materializer.backfill()
+                except NothingPendingError as nothing:
+                    idle.append(str(nothing))
+                    continue
+                materializer.record(done, context["dag_run"].run_id)
+                finished.append(done)
+        if not finished:
+            raise NothingPendingError("; ".join(idle))
+        return Outcome(
+            "; ".join(summary(done) for done in finished),
+            {
+                "views": [view for done in finished for view in done.views],
+                "rows": sum(done.rows for done in finished),
+                "seconds": round(sum(done.seconds for done in finished), 3),
+            },
+        )
 
 
 class VerifyOnlineOperator(ReconcilingOperator):

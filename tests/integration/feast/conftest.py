@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
@@ -22,10 +23,15 @@ from s3fs import S3FileSystem
 from demo.servers import Servers
 from feature_ops.assets import dataset_asset
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
+from feature_ops.feast.backfill_progress import BackfillProgress
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import Ledger
 from feature_ops.feast.materialize import Materialization, Materializer
-from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
+from feature_ops.feast.operators import (
+    BackfillOperator,
+    MaterializeIncrementalOperator,
+    VerifyOnlineOperator,
+)
 from feature_ops.feast.verify import Verifier
 from feature_ops.settings import get_settings
 
@@ -157,6 +163,24 @@ class Radio:
         )
         return operator.execute(context or self.new_context(run_id))
 
+    def backfill(self, run_id: str) -> dict[str, Any]:
+        operator = BackfillOperator(task_id="backfill", datasets=[TRACKS])
+        return operator.execute(self.new_context(run_id))
+
+    @property
+    def progress(self) -> BackfillProgress:
+        return BackfillProgress(self.registry_url)
+
+    def materializer(self) -> Materializer:
+        history = History.from_store(TRACKS, self.servers.object_store)
+        return Materializer(self.store(), self.ledger, self.progress, history, TRACKS.uri)
+
+    def materialized_again(self) -> str:
+        """Return why a run that finds nothing new is skipped."""
+        with pytest.raises(AirflowSkipException) as skipped:
+            self.materialize("another run")
+        return str(skipped.value)
+
     def verify(self, materialized: dict[str, Any]) -> dict[str, Any]:
         operator = VerifyOnlineOperator(task_id="verify", dataset=TRACKS, materialized=materialized)
         return operator.execute(self.new_context("run"))
@@ -254,7 +278,8 @@ class Alone:
 
     def materializer(self) -> Materializer:
         history = History.from_folder(TRACKS, self.history_folder)
-        return Materializer(self.store(), self.ledger, history, str(self.history_folder))
+        progress = BackfillProgress(self.database_url)
+        return Materializer(self.store(), self.ledger, progress, history, str(self.history_folder))
 
     def verify(self, done: Materialization) -> tuple[int, int]:
         history = History.from_folder(TRACKS, self.history_folder)

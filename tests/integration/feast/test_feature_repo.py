@@ -144,7 +144,8 @@ def test_a7_d1_a_song_that_is_ingested_again_keeps_its_past(
 
 
 @pytest.mark.xfail(
-    strict=True,
+    # Which of the two wins hangs on the order in which Dask's partitions arrive.
+    strict=False,
     reason="Feast 0.67's `file` offline store sorts by ingestion and then, with an unstable sort, by event",
 )
 def test_of_two_versions_with_one_event_time_training_sees_the_later(

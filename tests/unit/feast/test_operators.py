@@ -46,6 +46,6 @@ def test_full_refresh_may_be_a_boolean_or_a_text(value: bool | str, meaning: boo
 )
 def test_the_summary_is_one_line_for_people(rows: int, start: datetime, line: str) -> None:
     files = (FileSpan("x", 1, NOON, NOON), FileSpan("y", 1, NOON, NOON))
-    done = Materialization({"b": files[1:], "a": files}, rows, start, NOON, 0.912)
+    done = Materialization({"b": files[1:], "a": files}, rows, start, NOON, 0.912, {})
     assert summary(done) == line
     assert done.file_names == ["x", "y"]
