@@ -1,0 +1,94 @@
+"""
+Compares what two commits define, object by object.
+
+Pure, and without Feast: :func:`compare` takes :class:`~feature_ops.feast.diff.definitions.Definitions`
+and returns a :class:`~feature_ops.feast.diff.verdict.Diff`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.feast.diff.field_rules import Told, changed_fields
+from feature_ops.feast.diff.kinds import DATA_SOURCE, FEATURE_SERVICE, KINDS, PROJECT, Objects
+from feature_ops.feast.diff.reading import Read, objects_read
+from feature_ops.feast.diff.verdict import Change, Diff, Verdict, worst
+
+
+def compare(old: Definitions, new: Definitions) -> Diff:
+    """
+    Return how the definitions differ; ``compare(a, a)`` has the verdict ``none`` and no changes.
+
+    Neither the order of features nor any Python name counts: Feast's readers ask by name.
+    """
+    changes = [
+        *_project(old, new),
+        *(change for kind in KINDS if kind != PROJECT for change in _kind(kind, old, new)),
+    ]
+    if old.project == new.project:
+        changes += _fields(PROJECT, new.project, old, new)
+    changes.sort(key=lambda change: (-change.verdict, KINDS[::-1].index(change.kind), change.object))
+    return Diff(tuple(changes), tuple(_services(old, new, changes)))
+
+
+def _project(old: Definitions, new: Definitions) -> Iterator[Change]:
+    if old.project != new.project:
+        words = f"renamed {old.project} → {new.project}: its registry and online store begin empty"
+        yield Change(PROJECT, new.project, Verdict.BREAKING, words)
+
+
+def _kind(kind: str, old: Definitions, new: Definitions) -> Iterator[Change]:
+    before, after = old.of_kind(kind), new.of_kind(kind)
+    for name in sorted({*before, *after}):
+        if name not in after:
+            yield Change(kind, name, Verdict.BREAKING, "removed" + _readers(old.objects, kind, name))
+        elif name not in before:
+            yield Change(kind, name, Verdict.ADDITIVE, "added")
+        else:
+            yield from _fields(kind, name, old, new)
+
+
+def _fields(kind: str, name: str, old: Definitions, new: Definitions) -> Iterator[Change]:
+    before, after = old.of_kind(kind).get(name, {}), new.of_kind(kind).get(name, {})
+    if before == after:
+        return
+    for told in changed_fields(kind, before, after):
+        if not _told_at_source(told, old, new):
+            yield Change(kind, name, told.verdict, told.words, told.features)
+
+
+def _told_at_source(told: Told, old: Definitions, new: Definitions) -> bool:
+    """Whether a change of the copy of a source within a view is told of the source itself, too."""
+    sources = old.of_kind(DATA_SOURCE), new.of_kind(DATA_SOURCE)
+    if told.source is None or not all(told.source in known for known in sources):
+        return False
+    return sources[0][told.source] != sources[1][told.source]
+
+
+def _readers(objects: Objects, kind: str, name: str) -> str:
+    readers = [
+        service
+        for service, data in sorted(objects.get(FEATURE_SERVICE, {}).items())
+        if (kind, name) in objects_read(objects, data)
+    ]
+    return f", {', '.join(readers)} read it" if readers else ""
+
+
+def _services(old: Definitions, new: Definitions, changes: list[Change]) -> Iterator[tuple[str, Verdict]]:
+    before, after = old.of_kind(FEATURE_SERVICE), new.of_kind(FEATURE_SERVICE)
+    for name in sorted({*before, *after}):
+        read: Read = {(FEATURE_SERVICE, name): set()}
+        for objects, services in ((old.objects, before), (new.objects, after)):
+            for key, features in objects_read(objects, services.get(name, {})).items():
+                read.setdefault(key, set()).update(features)
+        yield name, worst(change.verdict for change in changes if _concerns(change, read))
+
+
+def _concerns(change: Change, read: Read) -> bool:
+    if change.kind == PROJECT:
+        return change.verdict is Verdict.BREAKING
+    features = read.get((change.kind, change.object))
+    if features is None:
+        return False
+    return not change.features or not change.features.isdisjoint(features)

@@ -1,0 +1,178 @@
+"""
+Feast objects → :class:`~feature_ops.feast.diff.definitions.Definitions`.
+
+Works on protobuf messages only, so that nothing here runs a repository's code: what is described may
+come from a registry, or from the process that ran the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from feature_ops.feast.diff.canonical import canonical
+from feature_ops.feast.diff.definitions import Definitions, SerializedObject
+from feature_ops.feast.diff.kinds import (
+    DATA_SOURCE,
+    ENTITY,
+    FEATURE_SERVICE,
+    FEATURE_VIEW,
+    KINDS,
+    LABEL_VIEW,
+    ON_DEMAND_FEATURE_VIEW,
+    PERMISSION,
+    PROJECT,
+    SAVED_DATASET,
+    STREAM_FEATURE_VIEW,
+    VALIDATION_REFERENCE,
+    VIEWS,
+)
+
+# An entity that Feast adds to what has none.
+_DUMMY_ENTITY = "__dummy"
+# Makes an unnamed copy of what is asked of an on-demand view's caller.
+_INTERNAL_SOURCE = "__input_schema__"
+_UNKNOWN_TYPES = ("", "INVALID")
+
+
+def message_class(kind: str) -> Any:
+    """Return the class of Feast's protobuf message for a kind of object."""
+    from feast.protos.feast.core import (
+        DataSource_pb2,
+        Entity_pb2,
+        FeatureService_pb2,
+        FeatureView_pb2,
+        LabelView_pb2,
+        OnDemandFeatureView_pb2,
+        Permission_pb2,
+        Project_pb2,
+        SavedDataset_pb2,
+        StreamFeatureView_pb2,
+        ValidationProfile_pb2,
+    )
+
+    return {
+        PROJECT: Project_pb2.Project,
+        DATA_SOURCE: DataSource_pb2.DataSource,
+        ENTITY: Entity_pb2.Entity,
+        FEATURE_VIEW: FeatureView_pb2.FeatureView,
+        ON_DEMAND_FEATURE_VIEW: OnDemandFeatureView_pb2.OnDemandFeatureView,
+        STREAM_FEATURE_VIEW: StreamFeatureView_pb2.StreamFeatureView,
+        LABEL_VIEW: LabelView_pb2.LabelView,
+        FEATURE_SERVICE: FeatureService_pb2.FeatureService,
+        PERMISSION: Permission_pb2.Permission,
+        SAVED_DATASET: SavedDataset_pb2.SavedDataset,
+        VALIDATION_REFERENCE: ValidationProfile_pb2.ValidationReference,
+    }[kind]
+
+
+def serialize(kind: str, feast_object: Any) -> SerializedObject:
+    """Return a Feast object as its protobuf message, without what only a registry knows (``meta``)."""
+    message = feast_object.to_proto()
+    _clear_meta(message)
+    if kind == DATA_SOURCE:
+        kind_of_source = type(feast_object)
+        message.data_source_class_type = f"{kind_of_source.__module__}.{kind_of_source.__name__}"
+    return SerializedObject(kind, str(feast_object.name), message.SerializeToString(deterministic=True))
+
+
+def _clear_meta(message: Any) -> None:
+    if "meta" in message.DESCRIPTOR.fields_by_name:
+        message.ClearField("meta")
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        for part in value if field.is_repeated else (value,):
+            _clear_meta(part)
+
+
+def describe(
+    project: str,
+    protos: Iterable[SerializedObject],
+    *,
+    functions: Mapping[str, Mapping[str, Any]] | None = None,
+    incomplete: Iterable[str] = (),
+) -> Definitions:
+    """
+    Return the definitions that protobuf messages hold.
+
+    :param project: name of Feast's project.
+    :param functions: name of a view → what is known about its function beyond its text.
+    :param incomplete: what only inference could complete, in words.
+    :raises ValueError: if a message is not what its kind says, or if two objects share a name.
+    """
+    kept = tuple(item for item in protos if not _is_internal(item))
+    objects: dict[str, dict[str, Any]] = {}
+    for item in kept:
+        try:
+            message = message_class(item.kind).FromString(item.message)
+        except Exception as error:  # protobuf's own error differs between its implementations
+            raise ValueError(f"{item.kind} {item.name} is not a message of Feast") from error
+        data = canonical(message, (functions or {}).get(item.name))
+        named = objects.setdefault(item.kind, {})
+        if named.setdefault(item.name, data) != data:
+            raise ValueError(f"{item.kind} {item.name} is defined twice, and not alike")
+    _say_join_keys(objects)
+    return Definitions(project, objects, _each_once(kept), tuple(incomplete))
+
+
+def describe_registry(registry: Any, project: str) -> Definitions:
+    """
+    Return what a project's registry holds, without running the code of any function in it.
+
+    :param registry: ``FeatureStore.registry``. Saved datasets and validation references are left out,
+        since no repository defines them.
+    """
+    protos = [
+        serialize(kind, item) for kind, items in _registered(registry, project).items() for item in items
+    ]
+    return describe(project, protos)
+
+
+def _registered(registry: Any, project: str) -> dict[str, list[Any]]:
+    without_code = {"project": project, "skip_udf": True}
+    return {
+        PROJECT: [item for item in registry.list_projects() if item.name == project],
+        DATA_SOURCE: registry.list_data_sources(project=project),
+        ENTITY: registry.list_entities(project=project),
+        FEATURE_VIEW: registry.list_feature_views(**without_code),
+        ON_DEMAND_FEATURE_VIEW: registry.list_on_demand_feature_views(**without_code),
+        STREAM_FEATURE_VIEW: registry.list_stream_feature_views(**without_code),
+        LABEL_VIEW: registry.list_label_views(project=project),
+        FEATURE_SERVICE: registry.list_feature_services(project=project),
+        PERMISSION: registry.list_permissions(project=project),
+    }
+
+
+def _is_internal(item: SerializedObject) -> bool:
+    return item.name == _DUMMY_ENTITY or item.name.startswith(_INTERNAL_SOURCE)
+
+
+def _each_once(protos: tuple[SerializedObject, ...]) -> tuple[SerializedObject, ...]:
+    found = {(item.kind, item.name): item for item in protos}
+    return tuple(sorted(found.values(), key=lambda item: (KINDS.index(item.kind), item.name)))
+
+
+def _say_join_keys(objects: dict[str, dict[str, Any]]) -> None:
+    """Give each view ``join_keys``: a declared column, or else what its entity says, is the same."""
+    entities = objects.get(ENTITY, {})
+    for kind in VIEWS:
+        for view in objects.get(kind, {}).values():
+            columns = view.pop("entity_columns", {})
+            keys = {name: column["type"] for name, column in columns.items()}
+            view["entities"] = [name for name in view.get("entities", []) if name != _DUMMY_ENTITY]
+            for name in view["entities"]:
+                entity = entities.get(name, {})
+                join_key = entity.get("join_key", name)
+                keys.setdefault(join_key, _type_name(entity.get("value_type", "")))
+            keys.pop("__dummy_id", None)
+            view["join_keys"] = dict(sorted(keys.items()))
+
+
+def _type_name(value_type: str) -> str:
+    if value_type in _UNKNOWN_TYPES:
+        return "unknown"
+    from feast.types import from_value_type
+    from feast.value_type import ValueType
+
+    return str(from_value_type(ValueType[value_type]))
