@@ -45,9 +45,25 @@ class CommitPoint(StrEnum):
     LEDGER_RECORDED = "ledger recorded"
     BACKFILL_FINISHED = "backfill finished"
     EVENT_ANNOUNCED = "event announced"
+    # apply
+    REGISTRY_DUMPED = "registry dumped"
+    APPLY_BEGUN = "apply begun"
+    DEFINITIONS_APPLIED = "definitions applied"
+    COMMIT_NOTED = "commit noted"
     # every step
     SUMMARY_TOLD = "summary told"
 
+
+# Passed only where definitions change; every other point is passed by the ETL, too.
+DEFINITION_POINTS = frozenset(
+    {
+        CommitPoint.DEFINITION_NARROWED,
+        CommitPoint.REGISTRY_DUMPED,
+        CommitPoint.APPLY_BEGUN,
+        CommitPoint.DEFINITIONS_APPLIED,
+        CommitPoint.COMMIT_NOTED,
+    }
+)
 
 BEFORE, AFTER = "before", "after"
 
