@@ -134,6 +134,12 @@ class Commits:
         told = self._run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
         return sorted(_text(path) for path in told.split(b"\0") if path)
 
+    def paths(self, sha: str) -> list[str]:
+        """Return the paths of all files of a commit, sorted."""
+        self.fetch(sha)
+        told = self._run("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha)
+        return sorted(_text(path) for path in told.split(b"\0") if path)
+
     def export(self, sha: str, path: str, folder: Path, max_bytes: int = 64 * 1024**2) -> None:
         """
         Write the files under a folder of a commit: ``<path>/a/b`` becomes ``<folder>/a/b``.

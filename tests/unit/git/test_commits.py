@@ -11,47 +11,14 @@ from feature_ops.exceptions import BadInputError
 from feature_ops.git.commits import CommitInfo, Commits
 from feature_ops.git.errors import NoRepositoryError, UnknownRevisionError
 from feature_ops.git.repository import Remote
+from tests.unit.git.clone import Clone
 
 OLD_PROTOCOL = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.version", "GIT_CONFIG_VALUE_0": "0"}
 
 
-class Work:
-    """A person's clone that pushes to a bare repository."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.bare = folder / "clone", folder / "remote.git"
-        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(self.bare)], check=True)
-        subprocess.run(["git", "init", "-q", "-b", "main", str(self.folder)], check=True)
-        self.git("remote", "add", "origin", str(self.bare))
-        self.allow_filter()
-
-    def allow_filter(self, allow: bool = True) -> None:
-        self.git("--git-dir", str(self.bare), "config", "uploadpack.allowFilter", str(allow).lower())
-
-    def git(self, *arguments: str) -> str:
-        identity = ("-c", "user.name=Ada Ü", "-c", "user.email=ada@localhost")
-        command = ["git", "-C", str(self.folder), *identity, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-
-    def commit(self, subject: str, files: dict[str, str] | None = None) -> str:
-        """Commit what is staged and the files, push the branch, return the commit."""
-        for path, text in (files or {}).items():
-            target = self.folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-            self.git("add", path)
-        self.git("commit", "-q", "--allow-empty", "-m", subject)
-        self.git("push", "-q", "-f", "origin", "HEAD")
-        return self.git("rev-parse", "HEAD")
-
-    def commits(self, name: str = "scratch", branch: str = "main", **credentials: str) -> Commits:
-        remote = Remote(f"file://{self.bare}", branch, credentials=credentials)
-        return Commits(self.bare.parent / name, remote)
-
-
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
-    return Work(tmp_path)
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
 
 
 def missing_objects(commits: Commits, sha: str) -> int:
@@ -64,15 +31,15 @@ def missing_objects(commits: Commits, sha: str) -> int:
     return told.stdout.count("?")
 
 
-def test_heads_are_branches_and_tags_with_the_commit_of_an_annotated_tag(work: Work) -> None:
-    assert work.commits("empty").heads() == {}
-    first = work.commit("first", {"a": "1"})
-    work.git("tag", "light")
-    work.git("tag", "-a", "heavy", "-m", "annotated")
-    work.git("push", "-q", "--tags", "origin")
-    work.git("checkout", "-q", "-b", "größe")
-    second = work.commit("second", {"a": "2"})
-    assert work.commits().heads() == {
+def test_heads_are_branches_and_tags_with_the_commit_of_an_annotated_tag(clone: Clone) -> None:
+    assert clone.commits("empty").heads() == {}
+    first = clone.commit("first", {"a": "1"})
+    clone.git("tag", "light")
+    clone.git("tag", "-a", "heavy", "-m", "annotated")
+    clone.git("push", "-q", "--tags", "origin")
+    clone.git("checkout", "-q", "-b", "größe")
+    second = clone.commit("second", {"a": "2"})
+    assert clone.commits().heads() == {
         "refs/heads/main": first,
         "refs/heads/größe": second,
         "refs/tags/light": first,
@@ -80,12 +47,12 @@ def test_heads_are_branches_and_tags_with_the_commit_of_an_annotated_tag(work: W
     }
 
 
-def test_a_revision_is_a_branch_a_tag_or_a_hash(work: Work) -> None:
-    first = work.commit("first", {"a": "1"})
-    work.git("tag", "-a", "v1", "-m", "annotated")
-    work.git("push", "-q", "--tags", "origin")
-    second = work.commit("second", {"a": "2"})
-    commits = work.commits()
+def test_a_revision_is_a_branch_a_tag_or_a_hash(clone: Clone) -> None:
+    first = clone.commit("first", {"a": "1"})
+    clone.git("tag", "-a", "v1", "-m", "annotated")
+    clone.git("push", "-q", "--tags", "origin")
+    second = clone.commit("second", {"a": "2"})
+    commits = clone.commits()
     assert {commits.resolve(name) for name in ("", "HEAD", "main", "refs/heads/main", second)} == {second}
     assert {commits.resolve(name) for name in ("v1", "refs/tags/v1", first, first[:7], first.upper())} == {
         first
@@ -93,61 +60,61 @@ def test_a_revision_is_a_branch_a_tag_or_a_hash(work: Work) -> None:
 
 
 @pytest.mark.parametrize("revision", ["nope", "1234567", "f" * 40, "--all", "main~1", "12345"])
-def test_an_unknown_revision_is_named(work: Work, revision: str) -> None:
-    work.commit("first", {"a": "1"})
+def test_an_unknown_revision_is_named(clone: Clone, revision: str) -> None:
+    clone.commit("first", {"a": "1"})
     with pytest.raises(UnknownRevisionError) as caught:
-        work.commits().resolve(revision)
+        clone.commits().resolve(revision)
     assert revision in str(caught.value)
     assert isinstance(caught.value, BadInputError)
 
 
-def test_the_accepted_revisions_are_told(work: Work) -> None:
-    work.commit("first", {"a": "1"})
+def test_the_accepted_revisions_are_told(clone: Clone) -> None:
+    clone.commit("first", {"a": "1"})
     with pytest.raises(UnknownRevisionError, match=r"there are: main\) and a commit's hash of at least 7"):
-        work.commits().resolve("nope")
+        clone.commits().resolve("nope")
     with pytest.raises(UnknownRevisionError, match=r"no branch 'gone'.*there are: main"):
-        work.commits("other", branch="gone").resolve("HEAD")
+        clone.commits("other", branch="gone").resolve("HEAD")
 
 
-def test_a_name_of_a_branch_and_a_tag_must_be_made_clear(work: Work) -> None:
-    work.commit("first", {"a": "1"})
-    work.git("tag", "main")
-    work.git("push", "-q", "origin", "refs/tags/main")
-    work.git("commit", "-q", "--allow-empty", "-m", "second")
-    work.git("push", "-q", "origin", "refs/heads/main")
+def test_a_name_of_a_branch_and_a_tag_must_be_made_clear(clone: Clone) -> None:
+    clone.commit("first", {"a": "1"})
+    clone.git("tag", "main")
+    clone.git("push", "-q", "origin", "refs/tags/main")
+    clone.git("commit", "-q", "--allow-empty", "-m", "second")
+    clone.git("push", "-q", "origin", "refs/heads/main")
     with pytest.raises(UnknownRevisionError, match="say which: refs/heads/main or refs/tags/main"):
-        work.commits().resolve("main")
+        clone.commits().resolve("main")
 
 
-def test_an_empty_or_missing_repository_is_told(work: Work, tmp_path: Path) -> None:
+def test_an_empty_or_missing_repository_is_told(clone: Clone, tmp_path: Path) -> None:
     with pytest.raises(UnknownRevisionError, match="no commit yet"):
-        work.commits().resolve("HEAD")
+        clone.commits().resolve("HEAD")
     with pytest.raises(NoRepositoryError):
         Commits(tmp_path / "none", Remote(f"file://{tmp_path}/none.git", "main")).heads()
 
 
-def test_a_tree_is_no_commit(work: Work) -> None:
-    work.commit("first", {"a": "1"})
+def test_a_tree_is_no_commit(clone: Clone) -> None:
+    clone.commit("first", {"a": "1"})
     with pytest.raises(UnknownRevisionError, match="a tree, not a commit"):
-        work.commits().fetch(work.git("rev-parse", "HEAD^{tree}"))
+        clone.commits().fetch(clone.git("rev-parse", "HEAD^{tree}"))
 
 
-def test_a_commit_is_described_in_words_and_utc(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_is_described_in_words_and_utc(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-11-25T09:00:00+09:00")
-    sha = work.commit("Lauter → leiser\n\nbody")
-    assert work.commits().info(sha) == CommitInfo(
+    sha = clone.commit("Lauter → leiser\n\nbody")
+    assert clone.commits().info(sha) == CommitInfo(
         sha, "Ada Ü", "Lauter → leiser", "2026-11-25T00:00:00+00:00"
     )
 
 
-def test_changed_paths_are_those_that_differ_however_many_commits_are_between(work: Work) -> None:
-    first = work.commit("first", {"keep": "1", "edit": "1", "go": "1", "old name": "long enough\n" * 9})
-    work.git("mv", "old name", "new\nname ü")
-    work.git("rm", "-q", "go")
-    work.commit("second", {"edit": "2", "deep/x.py": "1"})
-    third = work.commit("third", {"keep": "2"})
-    fourth = work.commit("fourth", {"keep": "1"})
-    commits = work.commits()
+def test_changed_paths_are_those_that_differ_however_many_commits_are_between(clone: Clone) -> None:
+    first = clone.commit("first", {"keep": "1", "edit": "1", "go": "1", "old name": "long enough\n" * 9})
+    clone.git("mv", "old name", "new\nname ü")
+    clone.git("rm", "-q", "go")
+    clone.commit("second", {"edit": "2", "deep/x.py": "1"})
+    third = clone.commit("third", {"keep": "2"})
+    fourth = clone.commit("fourth", {"keep": "1"})
+    commits = clone.commits()
     assert commits.changed_paths(first, fourth) == [
         "deep/x.py",
         "edit",
@@ -159,17 +126,17 @@ def test_changed_paths_are_those_that_differ_however_many_commits_are_between(wo
     assert commits.changed_paths(fourth, fourth) == []
 
 
-def test_a_mode_or_a_link_counts_as_a_change(work: Work) -> None:
-    first = work.commit("first", {"a": "1"})
-    (work.folder / "a").chmod(0o755)
-    (work.folder / "link").symlink_to("a")
-    work.git("add", "a", "link")
-    assert work.commits().changed_paths(first, work.commit("second")) == ["a", "link"]
+def test_a_mode_or_a_link_counts_as_a_change(clone: Clone) -> None:
+    first = clone.commit("first", {"a": "1"})
+    (clone.folder / "a").chmod(0o755)
+    (clone.folder / "link").symlink_to("a")
+    clone.git("add", "a", "link")
+    assert clone.commits().changed_paths(first, clone.commit("second")) == ["a", "link"]
 
 
-def test_neither_history_nor_files_are_fetched_to_compare(work: Work) -> None:
-    shas = [work.commit(f"number {number}", {f"f{number}": str(number)}) for number in range(3)]
-    commits = work.commits()
+def test_neither_history_nor_files_are_fetched_to_compare(clone: Clone) -> None:
+    shas = [clone.commit(f"number {number}", {f"f{number}": str(number)}) for number in range(3)]
+    commits = clone.commits()
     assert commits.changed_paths(shas[0], shas[2]) == ["f1", "f2"]
     assert missing_objects(commits, shas[2]) == 3
     with pytest.raises(subprocess.CalledProcessError):  # shas[1] never came
@@ -177,33 +144,33 @@ def test_neither_history_nor_files_are_fetched_to_compare(work: Work) -> None:
 
 
 @pytest.mark.parametrize("server", ["without filter", "of the old protocol"])
-def test_a_server_that_can_do_less_serves_as_well(work: Work, tmp_path: Path, server: str) -> None:
-    work.allow_filter(server != "without filter")
-    first = work.commit("first", {"a/x": "1", "a/y": "2"})
-    second = work.commit("second", {"a/x": "3"})
-    commits = work.commits(**(OLD_PROTOCOL if server == "of the old protocol" else {}))
+def test_a_server_that_can_do_less_serves_as_well(clone: Clone, tmp_path: Path, server: str) -> None:
+    clone.allow_filter(server != "without filter")
+    first = clone.commit("first", {"a/x": "1", "a/y": "2"})
+    second = clone.commit("second", {"a/x": "3"})
+    commits = clone.commits(**(OLD_PROTOCOL if server == "of the old protocol" else {}))
     assert commits.resolve(first[:8]) == first
     assert commits.changed_paths(first, second) == ["a/x"]
     commits.export(first, "a", tmp_path / "files")
     assert (tmp_path / "files" / "x").read_text() == "1"
 
 
-def test_a_commit_lost_to_a_forced_push_is_named(work: Work) -> None:
-    work.commit("first", {"a": "1"})
-    lost = work.commit("second", {"a": "2"})
-    work.git("reset", "-q", "--hard", "HEAD~1")
-    kept = work.commit("other", {"a": "3"})
-    commits = work.commits()
+def test_a_commit_lost_to_a_forced_push_is_named(clone: Clone) -> None:
+    clone.commit("first", {"a": "1"})
+    lost = clone.commit("second", {"a": "2"})
+    clone.git("reset", "-q", "--hard", "HEAD~1")
+    kept = clone.commit("other", {"a": "3"})
+    commits = clone.commits()
     assert commits.changed_paths(lost, kept) == ["a"]  # the server still has it
-    work.git("--git-dir", str(work.bare), "gc", "-q", "--prune=now")
+    clone.serve("gc", "-q", "--prune=now")
     with pytest.raises(UnknownRevisionError, match=rf"{lost} .* is not there"):
-        work.commits("later").changed_paths(lost, kept)
+        clone.commits("later").changed_paths(lost, kept)
 
 
-def test_the_files_under_a_folder_are_written_with_one_fetch(work: Work, tmp_path: Path) -> None:
+def test_the_files_under_a_folder_are_written_with_one_fetch(clone: Clone, tmp_path: Path) -> None:
     files = {"repo/a b.py": "1", "repo/deep/ü\n.py": "zwei\n", "repo/empty": "", "other": "3"}
-    sha = work.commit("files", files)
-    commits = work.commits()
+    sha = clone.commit("files", files)
+    commits = clone.commits()
     commits.export(sha, "repo/", tmp_path / "out")
     found = {
         str(p.relative_to(tmp_path / "out")): p.read_text() for p in tmp_path.rglob("out/**/*") if p.is_file()
@@ -214,22 +181,22 @@ def test_the_files_under_a_folder_are_written_with_one_fetch(work: Work, tmp_pat
     assert (tmp_path / "all" / "other").read_text() == "3"
 
 
-def test_what_leads_out_of_the_folder_is_refused(work: Work, tmp_path: Path) -> None:
-    (work.folder / "repo").mkdir()
-    (work.folder / "repo" / "link").symlink_to("/etc/passwd")
-    work.git("add", "repo/link")
+def test_what_leads_out_of_the_folder_is_refused(clone: Clone, tmp_path: Path) -> None:
+    (clone.folder / "repo").mkdir()
+    (clone.folder / "repo" / "link").symlink_to("/etc/passwd")
+    clone.git("add", "repo/link")
     with pytest.raises(BadInputError, match=r"repo/link of commit .* is a symbolic link"):
-        work.commits().export(work.commit("link"), "repo", tmp_path / "out")
-    work.git("rm", "-q", "repo/link")
-    work.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},repo/sub")
+        clone.commits().export(clone.commit("link"), "repo", tmp_path / "out")
+    clone.git("rm", "-q", "repo/link")
+    clone.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},repo/sub")
     with pytest.raises(BadInputError, match="is a submodule"):
-        work.commits("again").export(work.commit("submodule"), "repo", tmp_path / "out")
+        clone.commits("again").export(clone.commit("submodule"), "repo", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tree_made_to_break_out_is_refused(work: Work, tmp_path: Path) -> None:
+def test_a_tree_made_to_break_out_is_refused(clone: Clone, tmp_path: Path) -> None:
     blob = subprocess.run(
-        ["git", "-C", str(work.bare), "hash-object", "-w", "--stdin"],
+        ["git", "-C", str(clone.bare), "hash-object", "-w", "--stdin"],
         input=b"x",
         capture_output=True,
         check=True,
@@ -237,20 +204,20 @@ def test_a_tree_made_to_break_out_is_refused(work: Work, tmp_path: Path) -> None
     tree = work_tree = f"100644 blob {blob.strip()}\tescaped\n"
     for name in ("..", "repo"):
         work_tree = subprocess.run(
-            ["git", "-C", str(work.bare), "mktree"], input=tree, text=True, capture_output=True, check=True
+            ["git", "-C", str(clone.bare), "mktree"], input=tree, text=True, capture_output=True, check=True
         ).stdout.strip()
         tree = f"040000 tree {work_tree}\t{name}\n"
     made = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-m", "evil", work_tree]
-    sha = work.git("--git-dir", str(work.bare), *made)
-    work.git("--git-dir", str(work.bare), "update-ref", "refs/heads/main", sha)
+    sha = clone.serve(*made)
+    clone.serve("update-ref", "refs/heads/main", sha)
     with pytest.raises(BadInputError, match="impossible name"):
-        work.commits().export(sha, "", tmp_path / "out" / "deep")
+        clone.commits().export(sha, "", tmp_path / "out" / "deep")
     assert not (tmp_path / "out").exists()
 
 
-def test_too_much_and_too_little_are_bad_input(work: Work, tmp_path: Path) -> None:
-    sha = work.commit("files", {"repo/a": "123456"})
+def test_too_much_and_too_little_are_bad_input(clone: Clone, tmp_path: Path) -> None:
+    sha = clone.commit("files", {"repo/a": "123456"})
     with pytest.raises(BadInputError, match="has 6 bytes; at most 5"):
-        work.commits().export(sha, "repo", tmp_path / "out", max_bytes=5)
+        clone.commits().export(sha, "repo", tmp_path / "out", max_bytes=5)
     with pytest.raises(BadInputError, match="no folder 'feature_repo'"):
-        work.commits("again").export(sha, "feature_repo", tmp_path / "out")
+        clone.commits("again").export(sha, "feature_repo", tmp_path / "out")
