@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from airflow.providers.git.hooks.git import GitHook
 
@@ -95,3 +96,27 @@ class GitRepositoryHook(GitHook):  # type: ignore[misc]  # the provider is not t
                 }
             )
         yield
+
+    @contextmanager
+    def _passphrase_askpass_env(self) -> Iterator[None]:
+        """
+        Hand the key's passphrase to ssh alone.
+
+        The provider's method writes it into a script and names that in ``os.environ``.
+        """
+        if not self.private_key_passphrase:
+            yield
+            return
+        with TemporaryDirectory(prefix="feature-ops-askpass-") as folder:
+            script = Path(folder) / "askpass"
+            script.write_text("#!/bin/sh\nprintf '%s\\n' \"$FEATURE_OPS_GIT_PASSPHRASE\"\n")
+            script.chmod(0o700)
+            self.env.update(
+                {
+                    "SSH_ASKPASS": str(script),
+                    "SSH_ASKPASS_REQUIRE": "force",
+                    "DISPLAY": ":",
+                    "FEATURE_OPS_GIT_PASSPHRASE": self.private_key_passphrase,
+                }
+            )
+            yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,43 @@ def test_a_connection_without_an_address_is_bad_input(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AIRFLOW_CONN_GIT_DEFAULT", json.dumps({"conn_type": "git"}))
     with pytest.raises(BadInputError, match="git_default has no Repository URL"):
         GitRepositoryHook()
+
+
+def test_the_passphrase_of_a_key_reaches_ssh_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ssh-keygen asks for it the way ssh does."""
+    key, passphrase = tmp_path / "key", "pass 'phrase\"%"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(key)], check=True)
+    extra = {"private_key": key.read_text(), "private_key_passphrase": passphrase}
+    value = {"conn_type": "git", "host": "ssh://git@git.example.com/jukebox.git", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_GIT_DEFAULT", json.dumps(value))
+    before = dict(os.environ)
+    with GitRepositoryHook().remote() as remote:
+        assert dict(os.environ) == before
+        assert passphrase in remote.secrets
+        script = Path(remote.credentials["SSH_ASKPASS"])
+        assert passphrase not in script.read_text()
+        opened = subprocess.run(
+            ["ssh-keygen", "-y", "-f", str(key)],
+            env=Git(tmp_path, remote.credentials).environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+            start_new_session=True,
+        )
+        assert opened.stdout.split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert not script.exists()
+
+
+def test_commits_are_opened_without_leaving_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"conn_type": "git", "host": "http://127.0.0.1:9/jukebox.git", "login": "ada", "password": TOKEN}
+    monkeypatch.setenv("AIRFLOW_CONN_GIT_DEFAULT", json.dumps(value))
+    before = dict(os.environ)
+    with GitRepositoryHook().commits(tmp_path / "git") as commits:
+        assert dict(os.environ) == before
+        assert TOKEN in commits.remote.credentials.values()
+        files = [path for path in (tmp_path / "git").rglob("*") if path.is_file()]
+        assert files
+        assert not [path for path in files if TOKEN in path.read_text()]
