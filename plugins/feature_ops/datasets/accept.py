@@ -1,13 +1,12 @@
-"""Write new rows as a file of the history, and put it where later steps find it."""
+"""Write new rows as a file of the history, and find what an earlier try of a run accepted."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.object_store import ObjectStore
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 # Part of the file's bytes and so of its name.
 _COMPRESSION_LEVEL = 3
+_LARGEST_GROUP = 64 * 1024 * 1024
 
 
 def write_history_file(
@@ -45,7 +45,7 @@ def write_history_file(
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """Cut batches of any sizes into tables of one size, the last one smaller."""
+    """Cut batches of any sizes into tables of one size; a smaller one is last, or has long rows."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
@@ -55,6 +55,9 @@ def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Tab
             table = pa.Table.from_batches(waiting)
             yield table.slice(0, rows)
             waiting = table.slice(rows).to_batches()
+        if sum(part.nbytes for part in waiting) >= _LARGEST_GROUP:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
     if waiting:
         yield pa.Table.from_batches(waiting)
 
@@ -71,16 +74,6 @@ def content_name(path: Path) -> str:
     """Return the name of a history file: the hash of its bytes."""
     with path.open("rb") as file:
         return f"{hashlib.file_digest(file, 'sha256').hexdigest()[:20]}.parquet"
-
-
-def put_accepted(
-    path: Path, name: str, dataset: Dataset, store: ObjectStore, metadata: Mapping[str, str]
-) -> str:
-    """Put a history file among the accepted ones, the commit point of validation; returns its URI."""
-    uri = f"{dataset.accepted_uri}{name}"
-    with passing(CommitPoint.FILE_ACCEPTED):
-        store.put_file_once(str(path), uri, metadata)
-    return uri
 
 
 def accepted_earlier(

@@ -88,6 +88,11 @@ class Dataset(BaseModel):
         return f"{get_settings().storage_uri}/_accepted/{self.name}/"
 
     @property
+    def acceptance_uri(self) -> str:
+        """Prefix at which writers settle which file is accepted next."""
+        return f"{get_settings().storage_uri}/_acceptance/{self.name}/"
+
+    @property
     def staging_uri(self) -> str:
         """Prefix of source files as they were fetched, a folder per run."""
         return f"{get_settings().storage_uri}/_staging/{self.name}/"

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.datasets.casting import exact_cast
-from feature_ops.datasets.dataset import Dataset
+from feature_ops.datasets.dataset import ColumnType, Dataset
 from feature_ops.datasets.layout import Layout, plan_layout, shown_name
+from feature_ops.datasets.page_headers import DamagedPageError
 from feature_ops.datasets.rules import check_rows, row_rules
+from feature_ops.datasets.unpacking import Pieces, plan_unpacking
 from feature_ops.datasets.violations import Violations
 from feature_ops.exceptions import BadInputError
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROW_COLUMN = "__row__"
-_BATCH_BYTES = 16 * 1024 * 1024
-_BATCH_ROWS = 65_536
 # A column chunk is read through a buffer of this size, however large its row group is.
 _READ_BUFFER = 1024 * 1024
 # The footer is parsed in memory; this holds the statistics of some 300,000 column chunks.
@@ -71,7 +71,7 @@ class Normalized:
     layout: Layout
     columns: list[ColumnFacts] = field(default_factory=list)
     rows: int = 0
-    batch_rows: int = _BATCH_ROWS
+    batch_rows: int = 0
     violations: Violations = field(default_factory=Violations)
 
 
@@ -83,6 +83,7 @@ def normalize(
     timestamp_column: str,
     stamp: datetime,
     latest: datetime,
+    limit: int,
 ) -> Normalized:
     """
     Rewrite a parquet file and check its rows.
@@ -90,7 +91,8 @@ def normalize(
     :param timestamp_column: the event time's column if the user named one, else "".
     :param stamp: event time of rows whose file has none (UTC).
     :param latest: no event may be later (UTC).
-    :raises BadInputError: the file is not parquet, damaged or without rows.
+    :param limit: bytes that the file may unpack to.
+    :raises BadInputError: the file is not parquet, damaged, without rows or too large when unpacked.
     """
     with _open_parquet(source) as file:
         violations = Violations()
@@ -98,7 +100,10 @@ def normalize(
         result = Normalized(target, layout, _column_facts(file.schema_arrow, dataset, layout))
         result.violations = violations
         if not violations:
-            _rewrite(file, result, dataset, stamp, latest)
+            with _pieces(source, file.metadata, result, dataset, limit) as pieces:
+                _rewrite(pieces, result, dataset, stamp, latest)
+            _check_count(file.metadata, result)
+            result.batch_rows = pieces.rows_of_one
     _return_memory()
     return result
 
@@ -107,24 +112,30 @@ def normalize(
 def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a file from strangers; what Arrow says about it while it is read is about its content."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     _check_footer(path)
     try:
-        with pq.ParquetFile(
-            path,
-            pre_buffer=False,
-            buffer_size=_READ_BUFFER,
-            # Older writers' 96-bit times hold years that do not fit into nanoseconds.
-            coerce_int96_timestamp_unit="us",
-        ) as file:
+        with _reader(path) as file:
             if not file.metadata.num_rows:
                 raise BadInputError("the file has no rows: check the job that writes it")
             yield file
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, DamagedPageError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the local disk, not the file
         raise BadInputError(f"the parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
+
+
+def _reader(path: Path, **options: Any) -> pq.ParquetFile:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(
+        path,
+        pre_buffer=False,
+        buffer_size=_READ_BUFFER,
+        # Older writers' 96-bit times hold years that do not fit into nanoseconds.
+        coerce_int96_timestamp_unit="us",
+        **options,
+    )
 
 
 def _check_footer(path: Path) -> None:
@@ -158,17 +169,28 @@ def _column_facts(schema: pa.Schema, dataset: Dataset, layout: Layout) -> list[C
     return facts
 
 
-def _rewrite(
-    file: pq.ParquetFile, result: Normalized, dataset: Dataset, stamp: datetime, latest: datetime
-) -> None:
+@contextmanager
+def _pieces(
+    path: Path, metadata: pq.FileMetaData, result: Normalized, dataset: Dataset, limit: int
+) -> Iterator[Pieces]:
+    layout = result.layout
+    texts = {
+        layout.columns.get(column.name) for column in dataset.columns if column.type is ColumnType.STRING
+    }
+    unpacking = plan_unpacking(path, metadata, layout.read, limit)
+    dictionaries = [name for name in unpacking.dictionaries if name in texts]
+    with _reader(path, metadata=metadata, read_dictionary=dictionaries) as reader:
+        yield Pieces(reader, layout.read, unpacking, limit)
+
+
+def _rewrite(pieces: Pieces, result: Normalized, dataset: Dataset, stamp: datetime, latest: datetime) -> None:
     import pyarrow.parquet as pq
 
     rules = row_rules(dataset, latest)
-    result.batch_rows = _batch_rows(file.metadata)
     writer: pq.ParquetWriter | None = None
     try:
-        for batch in file.iter_batches(result.batch_rows, columns=result.layout.read):
-            table = _cast(batch, result, dataset, stamp)
+        for piece in pieces:
+            table = _cast(piece, result, dataset, stamp)
             if table is not None:
                 check_rows(rules, table, result.rows + 1, result.violations)
                 _count(table, result)
@@ -177,22 +199,18 @@ def _rewrite(
                 table = _numbered(table, dataset, result.rows + 1)
                 writer = writer or pq.ParquetWriter(result.path, table.schema, compression="lz4")
                 writer.write_table(table)
-            result.rows += batch.num_rows
+            result.rows += piece.num_rows
     finally:
         if writer is not None:
             writer.close()
-    if result.rows != file.metadata.num_rows:
+
+
+def _check_count(metadata: pq.FileMetaData, result: Normalized) -> None:
+    if result.rows != metadata.num_rows:
         raise BadInputError(
-            f"the parquet file is damaged: it claims {file.metadata.num_rows:,} rows and has {result.rows:,}"
+            f"the parquet file is damaged: it claims {metadata.num_rows:,} rows and has {result.rows:,}"
             ": check the job that writes it"
         )
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """Rows of a batch: fewer where rows are wide, so that a batch's size is bounded."""
-    total = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    wide = max(1, int(total // metadata.num_rows))
-    return max(64, min(_BATCH_ROWS, _BATCH_BYTES // wide))
 
 
 def _cast(batch: pa.RecordBatch, result: Normalized, dataset: Dataset, stamp: datetime) -> pa.Table | None:

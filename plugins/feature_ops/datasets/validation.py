@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from feature_ops.advisory_lock import advisory_lock
 from feature_ops.commit_points import CommitPoint, passing
-from feature_ops.datasets.accept import accepted_earlier, put_accepted, write_history_file
+from feature_ops.datasets.accept import accepted_earlier, write_history_file
+from feature_ops.datasets.acceptance import Acceptance, Generation
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.history import open_history
 from feature_ops.datasets.new_rows import NewRows, compare
@@ -20,11 +22,14 @@ from feature_ops.datasets.normalize import Normalized, normalize
 from feature_ops.datasets.report import REPORT_FILE, Report
 from feature_ops.datasets.stage import SOURCE_FILE, StagedFile, download, run_folder
 from feature_ops.datasets.violations import Violations
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Each is lost to another stack's writer only, of which there are few.
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Validation:
     :param run_after: the run's time, in UTC: the same at every retry. It stamps rows without an
         event time, and says when new rows count as ingested.
     :param timestamp_column: the event time's column if the user named one, else "".
-    :param lock_url: SQLAlchemy URL of the database that serializes writers; no lock if None.
+    :param lock_url: SQLAlchemy URL of the database that has this stack's writers wait for each other;
+        without it they compare anew when another one was faster, as they do with other stacks'.
     """
 
     dataset: Dataset
@@ -61,16 +67,31 @@ class Validation:
         normalized = self._normalize(local, folder / "normalized.parquet")
         local.unlink()
         with self._lock():
-            earlier = accepted_earlier(
-                self.dataset,
-                self.store,
-                report_uri=self._staging_report_uri,
-                source_sha256=self.staged.sha256,
-            )
-            if earlier is not None:
-                log.info("An earlier try of this run accepted %s: repeating its result", earlier[0])
-                return self._repeated(*earlier)
-            return self._accept(normalized, folder)
+            for _ in range(_ATTEMPTS):
+                facts = self._compare_and_accept(normalized, folder)
+                if facts is not None:
+                    return facts
+                log.info("A writer outside of this lock accepted a file meanwhile: comparing anew")
+        raise FeatureOpsError(
+            f"other writers accepted files of {self.dataset.name} {_ATTEMPTS} times while this one was "
+            "compared: try again when there are fewer"
+        )
+
+    def _compare_and_accept(self, normalized: Normalized, folder: Path) -> dict[str, Any] | None:
+        """Return the facts, or None if another writer's file was accepted first."""
+        acceptance = Acceptance(self.dataset, self.store)
+        latest = acceptance.latest()
+        earlier = accepted_earlier(
+            self.dataset,
+            self.store,
+            report_uri=self._staging_report_uri,
+            source_sha256=self.staged.sha256,
+        )
+        if earlier is not None:
+            log.info("An earlier try of this run accepted %s: repeating its result", earlier[0])
+            return self._repeated(*earlier)
+        with TemporaryDirectory(dir=folder) as scratch:
+            return self._accept(normalized, Path(scratch), acceptance, latest)
 
     def _normalize(self, local: Path, target: Path) -> Normalized:
         try:
@@ -82,6 +103,7 @@ class Validation:
                 stamp=self.run_after,
                 # Clocks differ: a stamp of the scheduler must not be in the worker's future.
                 latest=max(datetime.now(UTC), self.run_after),
+                limit=self.settings.source_max_size,
             )
         except BadInputError as error:
             self._refuse(replace(self._report(), error=str(error)))
@@ -89,7 +111,9 @@ class Validation:
             self._refuse(replace(self._report(), normalized=normalized, violations=normalized.violations))
         return normalized
 
-    def _accept(self, normalized: Normalized, folder: Path) -> dict[str, Any]:
+    def _accept(
+        self, normalized: Normalized, folder: Path, acceptance: Acceptance, latest: Generation
+    ) -> dict[str, Any] | None:
         history = open_history(self.dataset, self.store)
         with compare(
             normalized.path,
@@ -112,8 +136,8 @@ class Validation:
             name = write_history_file(comparison.batches(), self.dataset, path, normalized.batch_rows)
             metadata = self._metadata(facts)
             self._report_accepted(report, {**metadata, "file": name})
-            facts["accepted_uri"] = put_accepted(path, name, self.dataset, self.store, metadata)
-            return facts
+            uri = acceptance.accept(path, name, metadata, latest)
+            return {**facts, "accepted_uri": uri} if uri else None
 
     def _facts(self, rows: int, found: NewRows) -> dict[str, Any]:
         return {

@@ -18,6 +18,7 @@ from feature_ops.datasets.new_rows import NewRows, compare
 from feature_ops.datasets.normalize import Normalized, normalize
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+LIMIT = 1024**3
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def normalized(dataset: Dataset, tmp_path: Path) -> Callable[..., Normalized]:
         source = tmp_path / "source.parquet"
         pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), source, **options)
         target = tmp_path / f"normalized-{len(list(tmp_path.iterdir()))}.parquet"
-        return normalize(source, target, dataset, timestamp_column=timestamp_column, stamp=NOW, latest=NOW)
+        return normalize(
+            source, target, dataset, timestamp_column=timestamp_column, stamp=NOW, latest=NOW, limit=LIMIT
+        )
 
     return run
 

@@ -18,16 +18,17 @@ import pytest
 from feature_ops.datasets.dataset import Dataset
 
 STAMP = datetime(2026, 7, 1, 12, tzinfo=UTC)
+LIMIT = 5 * 1024**3
 
 _CHILD = """
 import pickle, resource, sys, time
 import pandera.pandas, pyarrow.parquet
 from feature_ops.datasets.normalize import normalize
-source, target, dataset, stamp = pickle.loads(sys.stdin.buffer.read())
+source, target, dataset, stamp, limit = pickle.loads(sys.stdin.buffer.read())
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before, began = peak(), time.process_time()
 try:
-    outcome = normalize(source, target, dataset, timestamp_column="", stamp=stamp, latest=stamp)
+    outcome = normalize(source, target, dataset, timestamp_column="", stamp=stamp, latest=stamp, limit=limit)
     outcome = f"{outcome.rows} rows"
 except Exception as error:
     outcome = f"{type(error).__name__}: {error}"
@@ -35,11 +36,11 @@ print(outcome, peak() - before, time.process_time() - began, sep="\\n")
 """
 
 
-def normalized_alone(file: Path, dataset: Dataset) -> tuple[str, int, float]:
+def normalized_alone(file: Path, dataset: Dataset, limit: int = LIMIT) -> tuple[str, int, float]:
     """Normalize in a process of its own; returns what came of it, MiB that it took and CPU seconds."""
     done = subprocess.run(
         [sys.executable, "-c", _CHILD],
-        input=pickle.dumps((file, file.with_name("out"), dataset, STAMP)),
+        input=pickle.dumps((file, file.with_name("out"), dataset, STAMP, limit)),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=True,
@@ -120,9 +121,167 @@ def test_as_many_row_groups_as_are_let_in_take_bounded_memory(honest: Path, data
 
 def test_ten_gigabytes_that_are_not_there_are_not_asked_for(honest: Path, dataset: Dataset) -> None:
     true_size = pq.ParquetFile(honest).metadata.row_group(0).total_byte_size
-    with_footer(honest, claims(10**9, 10 * 1024**3, true_size))
-    assert pq.ParquetFile(honest).metadata.num_rows == 10**9
+    with_footer(honest, claims(10**8, 10 * 1024**3, true_size))
+    assert pq.ParquetFile(honest).metadata.num_rows == 10**8
     outcome, memory, seconds = normalized_alone(honest, dataset)
-    assert "BadInputError: the parquet file is damaged: it claims 1,000,000,000 rows and has 1:" in outcome
+    assert "BadInputError: the parquet file is damaged: it claims 100,000,000 rows and has 1:" in outcome
     assert memory < 100
     assert seconds < 10
+
+
+def test_a_footer_of_two_gigabytes_is_not_read(dataset: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "bomb.parquet"
+    file.write_bytes(b"PAR1")
+    os.truncate(file, 2**31 + 12)  # a sparse file: no disk is used
+    with file.open("r+b") as hollow:
+        hollow.seek(-8, 2)
+        hollow.write((2**31 - 1).to_bytes(4, "little") + b"PAR1")
+    outcome, memory, _ = normalized_alone(file, dataset)
+    assert "BadInputError: the parquet file's footer claims 2,147,483,647 bytes" in outcome
+    assert memory < 50
+
+
+def test_a_hundred_thousand_columns_are_no_trouble(
+    rows: Callable[..., dict[str, Any]], dataset: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "wide.parquet"
+    more = pa.nulls(2)
+    columns = {**rows(), **{f"c{number}": more for number in range(100_000)}}
+    pq.write_table(pa.table(columns), file, write_statistics=False, use_dictionary=False, store_schema=False)
+    outcome, memory, seconds = normalized_alone(file, dataset)
+    assert outcome == "2 rows"
+    assert memory < 700
+    assert seconds < 20
+
+
+def texts(rows: Callable[..., dict[str, Any]], text: str, count: int) -> pa.Table:
+    """Return rows that all have one text, which stands in a dictionary once."""
+    note = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), [text])
+    return pa.table(rows(tuple(map(str, range(count))), note=note))
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "words"),
+    [
+        (1_000_000, 20_000, "column 'note' has too many long texts: those of more than 16,384 bytes take"),
+        (16_000, 100_000, "the parquet file unpacks to more than 1,073,741,824 bytes: split it, or raise"),
+    ],
+)
+def test_one_text_in_thousands_of_rows_is_never_written_out(
+    length: int,
+    count: int,
+    words: str,
+    rows: Callable[..., dict[str, Any]],
+    dataset: Dataset,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "bomb.parquet"
+    pq.write_table(texts(rows, "x" * length, count), file, compression="zstd")
+    assert file.stat().st_size < 2_000_000
+    outcome, memory, seconds = normalized_alone(file, dataset, limit=1024**3)
+    assert f"BadInputError: {words}" in outcome
+    assert memory < 400
+    assert seconds < 60
+
+
+def test_texts_that_continue_one_another_take_bounded_memory(
+    rows: Callable[..., dict[str, Any]], dataset: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "bomb.parquet"
+    encoding = {"note": "DELTA_BYTE_ARRAY"}
+    table = texts(rows, "x" * 1_000_000, 500)
+    pq.write_table(
+        table, file, compression="zstd", use_dictionary=False, column_encoding=encoding, store_schema=False
+    )
+    outcome, memory, _ = normalized_alone(file, dataset)
+    assert "BadInputError: column 'note' has too many long texts" in outcome
+    assert memory < 300
+
+
+def test_many_rows_in_a_few_bytes_count_as_what_they_unpack_to(
+    rows: Callable[..., dict[str, Any]], dataset: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "bomb.parquet"
+    same = pa.table(rows()).slice(0, 1)
+    columns = {name: pa.repeat(same.column(name)[0], 1_000_000) for name in same.column_names}
+    pq.write_table(pa.table(columns), file, compression="zstd")
+    assert file.stat().st_size < 100_000
+    outcome, memory, _ = normalized_alone(file, dataset, limit=20_000_000)
+    assert "BadInputError: the parquet file unpacks to more than 20,000,000 bytes" in outcome
+    assert memory < 50
+
+
+def test_a_page_of_zeros_is_not_unpacked(
+    rows: Callable[..., dict[str, Any]], dataset: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "bomb.parquet"
+    same = pa.table(rows()).slice(0, 1)
+    count = 20_000_000
+    columns = {name: pa.repeat(same.column(name)[0], count) for name in same.column_names if name != "plant"}
+    zeros = pa.Array.from_buffers(
+        pa.string(), count, [None, pa.py_buffer(bytes(4 * count + 4)), pa.py_buffer(b"")]
+    )
+    table = pa.table({"plant": zeros, **columns})
+    pq.write_table(
+        table,
+        file,
+        compression="zstd",
+        use_dictionary=False,
+        data_page_size=2**30,
+        row_group_size=count,
+        max_rows_per_page=count,
+    )
+    assert file.stat().st_size < 1_000_000
+    outcome, memory, seconds = normalized_alone(file, dataset)
+    assert "write it with smaller pages (1 MB each is usual)" in outcome
+    assert memory < 50
+    assert seconds < 10
+
+
+def last_page(file: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the first page of the last column, whose place nothing after it depends on."""
+    chunk = pq.ParquetFile(file).metadata.row_group(0).column(5)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content = file.read_bytes()
+    end = start + chunk.total_compressed_size
+    file.write_bytes(content[:start] + change(content[start:end]) + content[end:])
+
+
+def sizes(size: int) -> bytes:
+    """Return the fields of a page's header that say its two sizes."""
+    return b"\x15" + varint(size) + b"\x15" + varint(size)
+
+
+@pytest.mark.parametrize(
+    ("unpacked", "words"),
+    [
+        (2**31 - 1, "the parquet file unpacks to more than 1,073,741,824 bytes"),
+        (10**9, "the parquet file's pages unpack to"),
+        (-5, "the parquet file is damaged: there is no page at"),
+    ],
+)
+def test_a_page_that_lies_about_its_size_is_not_believed(
+    unpacked: int, words: str, honest: Path, dataset: Dataset
+) -> None:
+    claim = b"\x15" + varint(unpacked) if unpacked > 0 else b"\x15\x09"
+
+    def lie(page: bytes) -> bytes:
+        (size,) = [size for size in range(1, 60) if sizes(size) in page[:8]]
+        return page.replace(sizes(size), claim + b"\x15" + varint(size), 1)
+
+    last_page(honest, lie)
+    outcome, memory, _ = normalized_alone(honest, dataset, limit=1024**3)
+    assert f"BadInputError: {words}" in outcome
+    assert memory < 50
+
+
+def test_a_dictionary_that_claims_more_values_than_fit_is_damaged(honest: Path, dataset: Dataset) -> None:
+    def lie(page: bytes) -> bytes:
+        one_value = b"\x4c\x15" + varint(1)
+        assert one_value in page[:16]
+        return page.replace(one_value, b"\x4c\x15" + varint(2**31 - 1), 1)
+
+    last_page(honest, lie)
+    outcome, memory, _ = normalized_alone(honest, dataset)
+    assert "BadInputError: the parquet file is damaged: a dictionary claims 2,147,483,647 values" in outcome
+    assert memory < 50

@@ -20,6 +20,7 @@ Rows = Callable[..., dict[str, Any]]
 Normalize = Callable[..., Normalized]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STAMP = datetime(2026, 7, 1, 12, tzinfo=UTC)
+LIMIT = 1024**3
 
 
 def content(result: Normalized) -> dict[str, list[Any]]:
@@ -256,7 +257,15 @@ def test_every_common_compression_is_read(compression: str, rows: Rows, normaliz
 def refusal(data: bytes, dataset: Dataset, folder: Path) -> str:
     (folder / "bad").write_bytes(data)
     with pytest.raises(BadInputError) as caught:
-        normalize(folder / "bad", folder / "out", dataset, timestamp_column="", stamp=STAMP, latest=STAMP)
+        normalize(
+            folder / "bad",
+            folder / "out",
+            dataset,
+            timestamp_column="",
+            stamp=STAMP,
+            latest=STAMP,
+            limit=LIMIT,
+        )
     return str(caught.value)
 
 

@@ -1,0 +1,259 @@
+"""
+Read a stranger's parquet file in pieces of bounded size, however small it is packed.
+
+A page of a few bytes may unpack to gigabytes, and a dictionary's one long text may stand in every row.
+So before anything is unpacked the headers of all pages are read; texts in dictionaries stay there
+until it is known how long they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_ops.datasets.page_headers import (
+    DELTA_BYTE_ARRAY,
+    DELTA_LENGTH_BYTE_ARRAY,
+    DamagedPageError,
+    Page,
+    pages,
+)
+from feature_ops.exceptions import BadInputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# What is unpacked at once, and what a piece of the file takes in memory.
+_READ_BYTES = 32 * 1024 * 1024
+_PIECE_BYTES = 16 * 1024 * 1024
+_READ_ROWS = 65_536
+# Of a value, however it is packed: a text's place, or half a number.
+_LEAST_BYTES = 4
+# Of each column that is read, a page and its dictionary are held.
+_LARGEST_PAGES = 256 * 1024 * 1024
+_MOST_PAGES = 500_000
+# DuckDB holds some thousand rows at least, so they may not all be long.
+_LONG_TEXT = 16 * 1024
+_LONG_TEXTS = 64 * 1024 * 1024
+_DELTA_TEXTS = frozenset({DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY})
+
+
+@dataclass
+class _Column:
+    """
+    What a column's pages ask of a reader.
+
+    :param largest: bytes of its largest page.
+    :param dictionary: bytes of its largest dictionary.
+    :param row: bytes of a row where rows are widest, but for two pages.
+    """
+
+    largest: int = 0
+    dictionary: int = 0
+    row: float = 0.0
+    encodings: set[int] = field(default_factory=set)
+
+    def count(self, page: Page) -> None:
+        size = max(page.packed, page.unpacked)
+        if page.is_dictionary:
+            if page.values > 8 * size:
+                raise DamagedPageError(f"a dictionary claims {page.values:,} values in {size:,} bytes")
+            # It is held as it came, with an index over it.
+            self.dictionary = max(self.dictionary, 2 * size + 48 * page.values)
+            return
+        # Lengths of texts are unpacked for a whole page, from next to nothing if they are all equal.
+        self.largest = max(self.largest, size + (8 * page.values if page.encoding in _DELTA_TEXTS else 0))
+        self.encodings.add(page.encoding)
+        # A text that continues the one before it may be as long as the whole page, in every row.
+        whole = page.encoding == DELTA_BYTE_ARRAY
+        self.row = max(self.row, size / 8 if whole else size / max(page.values, 1))
+
+    @property
+    def keeps_dictionary(self) -> bool:
+        """Whether its values can be read as numbers of a dictionary."""
+        return bool(self.dictionary) and not self.encodings & _DELTA_TEXTS
+
+    @property
+    def widest_row(self) -> float:
+        return self.row if self.keeps_dictionary or not self.dictionary else max(self.row, self.dictionary)
+
+
+@dataclass(frozen=True)
+class Unpacking:
+    """
+    How a file is to be read.
+
+    :param rows: how many rows at once.
+    :param dictionaries: columns whose texts are left in their dictionary.
+    """
+
+    rows: int
+    dictionaries: list[str]
+
+
+def plan_unpacking(path: Path, metadata: pq.FileMetaData, columns: Iterable[str], limit: int) -> Unpacking:
+    """
+    Return how a file can be read in bounded memory.
+
+    :param columns: what is read; none of them is nested.
+    :param limit: bytes that all of it may unpack to.
+    :raises BadInputError: it cannot be, or its pages are not what they should be.
+    """
+    found = {name: _Column() for name in columns}
+    check_unpacked(metadata.num_rows * len(found) * _LEAST_BYTES, limit)
+    places = [
+        (number, found[path_in_file])
+        for number, path_in_file in enumerate(_column_paths(metadata))
+        if path_in_file in found
+    ]
+    count = unpacked = 0
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
+        for column, page in _pages(mapped, metadata, places):
+            column.count(page)
+            count += 1
+            unpacked += page.unpacked
+            if count > _MOST_PAGES:
+                raise BadInputError(
+                    f"the parquet file has more than {_MOST_PAGES:,} pages: write it with larger ones"
+                )
+            check_unpacked(unpacked, limit)
+    held = sum(2 * column.largest + column.dictionary for column in found.values())
+    if held > _LARGEST_PAGES:
+        raise BadInputError(
+            f"the parquet file's pages unpack to {held:,} bytes at once, more than {_LARGEST_PAGES:,}: "
+            "write it with smaller pages (1 MB each is usual)"
+        )
+    widest = sum(column.widest_row for column in found.values())
+    return Unpacking(
+        rows=max(1, min(_READ_ROWS, int(_READ_BYTES / max(widest, 1)))),
+        dictionaries=[name for name, column in found.items() if column.keeps_dictionary],
+    )
+
+
+def check_unpacked(size: int, limit: int) -> None:
+    """Raise :class:`BadInputError` if a file unpacks to more than what is allowed."""
+    if size > limit:
+        raise BadInputError(
+            f"the parquet file unpacks to more than {limit:,} bytes: split it, or raise "
+            "FEATURE_OPS_SOURCE_MAX_SIZE"
+        )
+
+
+def _column_paths(metadata: pq.FileMetaData) -> Iterator[str]:
+    return (metadata.schema.column(number).path for number in range(metadata.num_columns))
+
+
+def _pages(
+    file: mmap, metadata: pq.FileMetaData, places: list[tuple[int, _Column]]
+) -> Iterator[tuple[_Column, Page]]:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number, column in places:
+            chunk = row_group.column(number)
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+                start = chunk.dictionary_page_offset
+            for page in pages(file, start, chunk.total_compressed_size):
+                yield column, page
+
+
+class Pieces:
+    """
+    The rows of a file in pieces whose size in memory is bounded.
+
+    :param limit: bytes that all of it may unpack to.
+    """
+
+    def __init__(self, file: pq.ParquetFile, columns: list[str], unpacking: Unpacking, limit: int) -> None:
+        self._file, self._columns, self._rows, self._limit = file, columns, unpacking.rows, limit
+        self._unpacked = self._long = self._read = 0
+
+    @property
+    def rows_of_one(self) -> int:
+        """Rows of a piece of usual size: the same whenever the file is read."""
+        width = max(1, self._unpacked // max(self._read, 1))
+        return max(64, min(_READ_ROWS, _PIECE_BYTES // width))
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Yield the pieces, none of which has anything left in a dictionary."""
+        import pyarrow as pa
+
+        waiting: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch, batch_size in self._small_batches():
+            if waiting and (rows + batch.num_rows > _READ_ROWS or size + batch_size > _PIECE_BYTES):
+                yield pa.concat_batches(waiting)
+                waiting, rows, size = [], 0, 0
+            waiting.append(batch)
+            rows += batch.num_rows
+            size += batch_size
+        if waiting:
+            yield pa.concat_batches(waiting)
+
+    def _small_batches(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+        import numpy as np
+
+        for batch in self._file.iter_batches(self._rows, columns=self._columns):
+            if not batch.num_rows:
+                continue
+            ends = np.cumsum(self._row_sizes(batch))
+            self._unpacked += int(ends[-1])
+            self._read += batch.num_rows
+            check_unpacked(self._unpacked, self._limit)
+            cuts = np.flatnonzero(np.diff(ends // _PIECE_BYTES)) + 1
+            bounds = [0, *cuts.tolist(), batch.num_rows]
+            for start, end in pairwise(bounds):
+                size = int(ends[end - 1] - (ends[start - 1] if start else 0))
+                yield _without_dictionaries(batch.slice(start, end - start)), size
+
+    def _row_sizes(self, batch: pa.RecordBatch) -> Any:
+        import numpy as np
+
+        sizes = np.zeros(batch.num_rows, np.int64)
+        for name, array in zip(batch.schema.names, batch.columns, strict=True):
+            lengths = _text_lengths(array)
+            if lengths is None:
+                sizes += 8
+                continue
+            sizes += lengths + _LEAST_BYTES
+            self._long += int(lengths[lengths > _LONG_TEXT].sum())
+            if self._long > _LONG_TEXTS:
+                raise BadInputError(
+                    f"column {name!r} has too many long texts: those of more than {_LONG_TEXT:,} bytes take "
+                    f"more than {_LONG_TEXTS:,} bytes together: keep them elsewhere, and their place here"
+                )
+        return sizes
+
+
+def _text_lengths(array: pa.Array) -> Any:
+    """Return the bytes of each text of a column, or None if it is of another type."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    indices = None
+    if pa.types.is_dictionary(array.type):
+        array, indices = array.dictionary, array.indices
+    if not (pa.types.is_string(array.type) or pa.types.is_binary(array.type) or _is_large(array.type)):
+        return None
+    lengths = pc.binary_length(array)
+    if indices is not None:
+        lengths = lengths.take(indices)
+    return lengths.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
+    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
+def _is_large(type_: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return bool(t.is_large_string(type_) or t.is_large_binary(type_) or t.is_string_view(type_))
