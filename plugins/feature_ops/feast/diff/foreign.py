@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import faulthandler
+import fcntl
 import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,37 +18,86 @@ from types import TracebackType
 from typing import Any
 
 from feature_ops.feast.diff import kinds
+from feature_ops.feast.diff.confinement import limit_resources, make_room, refuse
+
+# What Python and its libraries read, beside their own folders.
+_READABLE = tuple(
+    Path(path)
+    for path in (
+        *(
+            "/usr",
+            "/lib",
+            "/lib64",
+            "/bin",
+            "/etc/ld.so.cache",
+            "/etc/localtime",
+            "/etc/ssl",
+            "/etc/mime.types",
+        ),
+        *("/dev/urandom", "/dev/random", "/dev/zero", "/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
+        *("/sys/devices/system/cpu", "/System", "/Library"),
+    )
+)
 
 
-def answer_for(folder: Path, project: str, request: dict[str, Any], answer: int, output: int) -> int:
+class EndedItselfError(BaseException):
+    """Stands in the place of ``os._exit``, which would leave nothing to tell of."""
+
+
+class NothingDefinedError(Exception):
+    """No file of the folder defines a Feast object."""
+
+
+def answer_for(request: dict[str, Any], answer: int, output: int, trace: int) -> None:
     """
-    Load one folder and write the answer; returns the exit code of this process.
+    Load one folder and write the answer.
 
-    :param project: what ``feature_store.yaml`` calls the project; empty if there is no such file.
+    :param request: ``path`` and ``project`` (what ``feature_store.yaml`` calls it; may be empty) of the
+        folder, ``scratch``, ``packages`` and ``limits``.
     :param answer: file descriptor for the answer, a JSON document.
     :param output: file descriptor that takes what the code prints.
+    :param trace: file descriptor that takes the place of a crash, or of SIGUSR1.
     """
-    os.setpgid(0, 0)
-    _redirect(output)
+    folder, scratch = Path(request["path"]), Path(request["scratch"])
+    answer, trace = _keep_only(answer, trace, output)
+    faulthandler.enable(trace)
+    faulthandler.register(signal.SIGUSR1, trace)
+    os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
+    tempfile.tempdir = str(scratch)
+    os._exit = _refuse_to_end  # type: ignore[assignment]
     sys.dont_write_bytecode = True
-    faulthandler.enable(sys.stderr)
-    faulthandler.register(signal.SIGUSR1, sys.stderr)
+    limit_resources(**request["limits"])
+    missing = refuse([*_READABLE, *_packages(request), folder], scratch)
     os.chdir(folder)
     sys.path.append(str(folder))
     try:
-        found = _definitions(folder, project)
+        found = {**_definitions(folder, request["project"]), "open": missing}
     except BaseException as error:  # what a repository raises may be anything
+        make_room()
         found = {"error": _told(error, folder)}
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
     with os.fdopen(answer, "w") as file:
         json.dump(found, file)
-    return 0
 
 
-def _redirect(output: int) -> None:
+def _keep_only(answer: int, trace: int, output: int) -> tuple[int, int]:
+    """Close every other file that this process was given; returns the new numbers of the first two."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    high = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 64) for file in (nothing, output, answer, trace)]
+    for number, file in enumerate([high[0], high[1], high[1], high[2], high[3]]):
+        os.dup2(file, number, inheritable=number < 3)
+    os.closerange(5, 4096)
+    return 3, 4
+
+
+def _packages(request: dict[str, Any]) -> list[Path]:
+    folders = [request["packages"], sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path]
+    return [Path(folder) for folder in folders if folder]
+
+
+def _refuse_to_end(code: int = 0) -> None:
+    raise EndedItselfError(f"calls os._exit({code})")
 
 
 def _definitions(folder: Path, project: str) -> dict[str, Any]:
@@ -54,6 +106,10 @@ def _definitions(folder: Path, project: str) -> dict[str, Any]:
     from feature_ops.feast.diff.describe import serialize
 
     contents = parse_repo(folder)
+    # Feast itself adds an entity for views without one.
+    defined = [*contents.entities[:-1], *_views(contents), *contents.data_sources, *contents.feature_services]
+    if not [*defined, *contents.permissions, *contents.projects]:
+        raise NothingDefinedError(folder.name)
     name = _project(contents, project)
     incomplete = list(_complete(contents))
     protos = [serialize(kind, item) for kind, items in _by_kind(contents).items() for item in items]
@@ -158,12 +214,20 @@ def _told(error: BaseException, folder: Path) -> dict[str, Any]:
     file, line = _place(error, folder)
     return {
         "kind": type(error).__name__,
-        "text": str(error),
+        "text": _text(error),
         "file": file,
         "line": line,
         "name": str(getattr(error, "name", "") or ""),
         "environment": _wanted_variable(error),
     }
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, SyntaxError):
+        return error.msg
+    return str(error)
 
 
 def _place(error: BaseException, folder: Path) -> tuple[str, str]:
@@ -182,6 +246,6 @@ def _wanted_variable(error: BaseException) -> str:
     last: TracebackType | None = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    if isinstance(error, KeyError) and last is not None and last.tb_frame.f_code.co_filename == os.__file__:
+    if isinstance(error, KeyError) and last is not None and last.tb_frame.f_globals.get("__name__") == "os":
         return str(error.args[0])
     return ""

@@ -7,23 +7,36 @@ Loads feature repositories without trusting them: their code runs in a confined 
 from __future__ import annotations
 
 import json
+import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.git.command import scrub
 
 _PACKAGES = Path(__file__).parents[3]
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
+_OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
+
+_REASONS = {
+    "EndedItselfError": "{text}: let it define objects only",
+    "SystemExit": "calls sys.exit({text}): let it define objects only",
+    "KeyboardInterrupt": "raises KeyboardInterrupt",
+    "MemoryError": "needs more than {memory} MiB of memory: let it define objects only, and load no data",
+    "PermissionError": "{text}: definitions are read without network, other processes and other files",
+    "NothingDefinedError": "no file in it defines a Feast object: is it the folder of a feature repository?",
+    "objects": "{text}",
+}
+_LOG = logging.getLogger(__name__)
 
 
 class DefinitionsError(BadInputError):
@@ -41,7 +54,7 @@ class Limits:
     """
 
     seconds: float = 60.0
-    memory_mb: int = 2048
+    memory_mb: int = 1024
     file_mb: int = 64
 
 
@@ -54,18 +67,31 @@ def load(folders: Mapping[str, Path], *, limits: Limits | None = None) -> dict[s
     :param limits: what each folder's code may use.
     :raises DefinitionsError: if a folder does not load; names the first one that does not.
     """
+    found = try_load(folders, limits=limits)
+    for result in found.values():
+        if isinstance(result, DefinitionsError):
+            raise result
+    return {label: result for label, result in found.items() if isinstance(result, Definitions)}
+
+
+def try_load(
+    folders: Mapping[str, Path], *, limits: Limits | None = None
+) -> dict[str, Definitions | DefinitionsError]:
+    """Return what :func:`load` does, with the error in the place of what does not load."""
     limits = limits or Limits()
-    resolved = {label: folder.resolve() for label, folder in folders.items()}
-    projects = {label: _project(label, folder) for label, folder in resolved.items()}
     with tempfile.TemporaryDirectory(prefix="feature-definitions-") as scratch:
         request = {
             "packages": str(_PACKAGES),
-            "folders": {label: str(folder) for label, folder in resolved.items()},
-            "project": projects,
+            "folders": {
+                label: {"path": str(folder.resolve()), "project": _project(label, folder)}
+                for label, folder in folders.items()
+            },
             "limits": asdict(limits),
             "scratch": scratch,
         }
         answer = _ask(request, scratch, _START_SECONDS + limits.seconds * len(folders))
+    for lack in dict.fromkeys(lack for label in folders for lack in answer[label].get("open", ())):
+        _LOG.warning("Feature definitions are loaded with less protection: %s.", lack)
     return {label: _result(label, answer[label], limits) for label in folders}
 
 
@@ -85,56 +111,50 @@ def _project(label: str, folder: Path) -> str:
 
 
 def _ask(request: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any]:
-    reading, writing = os.pipe()
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-B", str(_SANDBOX), str(writing)],
-        env=_environment(scratch),
-        cwd=scratch,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        pass_fds=[writing],
-        start_new_session=True,
-    )
-    os.close(writing)
+    """Run the process that reads definitions, and return what it answers for each label."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
+        lifeline, held = os.pipe()
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-B", str(_SANDBOX), str(answer.fileno()), str(lifeline)],
+            env=_environment(scratch),
+            cwd=scratch,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=[answer.fileno(), lifeline],
+            start_new_session=True,
+        )
+        try:
+            child.communicate(json.dumps(request).encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise FeatureOpsError(
+                f"the definitions were not read within {seconds:.0f} s: is this machine overloaded?"
+            ) from None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+            os.close(lifeline)
+            os.close(held)
+        return _answer(answer, errors)
+
+
+def _answer(answer: IO[bytes], errors: IO[bytes]) -> dict[str, Any]:
+    answer.seek(0)
+    errors.seek(0)
     try:
-        return _answer(child, request, reading, seconds)
-    finally:
-        os.close(reading)
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _answer(
-    child: subprocess.Popen[bytes], request: dict[str, Any], reading: int, seconds: float
-) -> dict[str, Any]:
-    from threading import Thread
-
-    parts: list[bytes] = []
-
-    def read() -> None:
-        while part := os.read(reading, 1 << 20):
-            parts.append(part)
-
-    reader = Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        _, errors = child.communicate(json.dumps(request).encode(), timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise DefinitionsError(f"the definitions were not read within {seconds:.0f} s") from None
-    reader.join(10)
-    try:
-        answer: dict[str, Any] = json.loads(b"".join(parts))
+        content: dict[str, Any] = json.load(answer)
     except ValueError:
-        last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["no reason was given"]
-        raise RuntimeError(f"the process that reads definitions failed: {last[0]}") from None
-    return answer
+        last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise FeatureOpsError(
+            f"the process that reads definitions failed: {''.join(last) or 'it was killed'}"
+        ) from None
+    return content
 
 
 def _environment(scratch: str) -> dict[str, str]:
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": os.defpath,
         "HOME": scratch,
         "TMPDIR": scratch,
         "LC_ALL": "C.UTF-8",
@@ -144,40 +164,57 @@ def _environment(scratch: str) -> dict[str, str]:
     }
 
 
-def _result(label: str, answer: Mapping[str, Any], limits: Limits) -> Definitions:
+def _result(label: str, answer: Mapping[str, Any], limits: Limits) -> Definitions | DefinitionsError:
     if "definitions" in answer:
         return Definitions.from_json(answer["definitions"])
-    raise DefinitionsError(_message(label, answer, limits))
+    return DefinitionsError(_message(label, answer, limits))
 
 
 def _message(label: str, answer: Mapping[str, Any], limits: Limits) -> str:
     error = answer["error"]
-    where = f"{error['file']}:{error['line']}" if error.get("file") else ""
-    said = answer.get("output", "").strip()
-    if error["kind"] == "ended":
-        where = _last_place(said)
-    message = f"{label}: {where or 'the feature repository'}: {_reason(error, limits)}"
-    return f"{message}; its last output: {said[-500:]}" if said else message
+    where = f"{error['file']}:{error['line']}: " if error.get("file") else ""
+    said = _shortened(answer.get("output", ""))
+    message = f"{label}: {where}{_reason(error, limits)}"
+    return f"{message}. Its last output: {said}" if said else message
 
 
-def _last_place(output: str) -> str:
-    found = re.findall(r'File "([^"]+)", line (\d+)', output)
-    return f"{Path(found[0][0]).name}:{found[0][1]}" if found else ""
+def _shortened(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    text = scrub(" | ".join(lines[-_OUTPUT_LINES:]), tuple(_secrets()))
+    return text if len(text) <= _OUTPUT_LENGTH else f"…{text[-_OUTPUT_LENGTH:]}"
+
+
+def _secrets() -> Iterator[str]:
+    """Yield what this process's environment holds: a repository could have read it somewhere else."""
+    for value in os.environ.values():
+        if len(value) >= 8 and not value.startswith("/"):
+            yield value
 
 
 def _reason(error: Mapping[str, str], limits: Limits) -> str:
+    kind, text = error["kind"], error["text"]
     if error.get("environment"):
         return (
             f"needs the environment variable {error['environment']}, but definitions are read without "
-            "any environment: give it a default"
+            "any environment: give it a default, or keep addresses in feature_store.yaml"
         )
-    if error["kind"] == "ModuleNotFoundError":
+    if kind == "ModuleNotFoundError":
         return (
             f"needs the package {error['name']}, which is not installed here: install it, "
             "or import it within the function that uses it"
         )
-    if error["kind"] == "ended" and error["text"] == "late":
-        return f"did not end within {limits.seconds:.0f} s: definitions must load without waiting or loops"
-    if error["kind"] == "ended":
-        return f"ended its process ({error['text'] or 'exit code ' + error['code']}) before it was read"
-    return f"{error['kind']}: {error['text']}"
+    if kind == "ended":
+        return _ended(text, limits)
+    if kind in _REASONS:
+        return _REASONS[kind].format(text=text, memory=limits.memory_mb)
+    return f"{kind}: {text}"
+
+
+def _ended(how: str, limits: Limits) -> str:
+    if how == "late":
+        return f"did not end within {limits.seconds:.0f} s: definitions must load without loops and waiting"
+    if how == "forged":
+        return "wrote into files that it did not open: let it define objects only"
+    if how == "large":
+        return "its definitions are too large"
+    return f"ended its own process ({how}) before its definitions were read: let it define objects only"

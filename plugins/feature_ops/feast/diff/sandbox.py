@@ -10,66 +10,117 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import signal
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _MAX_ANSWER = 64 * 1024 * 1024
-_TAIL = 2000
+_TAIL = 4000
+# What json, describe or the names in an answer can raise, if the answer is not what it should be.
+_NOT_AN_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def main() -> None:
-    """Read the request from standard input, answer into the file descriptor of the first argument."""
-    answer = int(sys.argv[1])
-    os.set_inheritable(answer, False)
+    """
+    Read the request from standard input and answer into a file descriptor.
+
+    Arguments: the descriptor for the answer, and one that comes to its end when the caller is gone.
+    """
+    answer, lifeline = int(sys.argv[1]), int(sys.argv[2])
     request = json.load(sys.stdin)
     sys.path.append(request["packages"])
     import feast.repo_operations  # noqa: F401
 
-    result = {
-        label: _load(Path(folder), request["project"].get(label, ""), request, answer)
-        for label, folder in request["folders"].items()
-    }
+    result = {label: _load(folder, request, lifeline) for label, folder in request["folders"].items()}
     with os.fdopen(answer, "w") as file:
         json.dump(result, file)
 
 
-def _load(folder: Path, project: str, request: dict[str, Any], answer: int) -> dict[str, Any]:
-    output = os.open(request["scratch"], os.O_TMPFILE | os.O_RDWR, 0o600)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(answer)
-        os.close(reading)
-        _run_foreign(folder, project, request, writing, output)
-    os.close(writing)
-    text, late = _read(reading, time.monotonic() + request["limits"]["seconds"])
+def _load(folder: dict[str, str], request: dict[str, Any], lifeline: int) -> dict[str, Any]:
+    scratch = tempfile.mkdtemp(dir=request["scratch"])
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as trace:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _run_foreign({**request, **folder, "scratch": scratch}, writing, output, trace)
+        os.close(writing)
+        text, late = _read(reading, lifeline, time.monotonic() + request["limits"]["seconds"])
+        if late:
+            _ask_where(child, trace)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        judged = _judged(text, late, status)
+        if judged.get("error", {}).get("kind") == "ended":
+            judged["error"].update(_place(trace, folder["path"]))
+        return {**judged, "output": _tail(output)}
+
+
+def _run_foreign(request: dict[str, Any], answer: int, output: IO[bytes], trace: IO[bytes]) -> None:
+    """Never returns."""
+    leave = os._exit
+    try:
+        from feature_ops.feast.diff.foreign import answer_for
+
+        answer_for(request, answer, output.fileno(), trace.fileno())
+    finally:
+        leave(0)
+
+
+def _read(pipe: int, lifeline: int, deadline: float) -> tuple[bytes, bool]:
+    """Return what comes through a pipe until its end, and whether the end came too late."""
+    parts: list[bytes] = []
+    size = 0
+    with os.fdopen(pipe, "rb", buffering=0) as file:
+        while size <= _MAX_ANSWER:
+            left = deadline - time.monotonic()
+            ready = select.select([file.fileno(), lifeline], [], [], max(0.0, left))[0]
+            if lifeline in ready:
+                # Nobody waits for the answer any more. The fork ends with this process.
+                os.killpg(0, signal.SIGKILL)
+            if not ready:
+                return b"", True
+            part = file.read(1 << 20)
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+    return b"".join(parts), False
+
+
+def _ask_where(child: int, trace: IO[bytes]) -> None:
+    """Let a process write down which line it is at: its handler for this signal does no more."""
+    os.kill(child, signal.SIGUSR1)
+    patience = time.monotonic() + 2
+    while os.fstat(trace.fileno()).st_size == 0 and time.monotonic() < patience:
+        time.sleep(0.02)
+
+
+def _judged(text: bytes, late: bool, status: int) -> dict[str, Any]:
     if late:
-        # Its handler for this signal writes down where it is.
-        os.kill(child, signal.SIGUSR1)
-        time.sleep(0.2)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    tail = _tail(output)
-    os.close(output)
-    return _judged(text, late, status, tail)
-
-
-def _judged(text: bytes, late: bool, status: int, tail: str) -> dict[str, Any]:
-    if not late:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            found = json.loads(text)
-            if "error" in found:
-                return {"error": {key: str(value) for key, value in found["error"].items()}, "output": tail}
-            return {"definitions": _definitions(found)}
-    ended = "late" if late else f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else ""
-    return {"error": {"kind": "ended", "text": ended, "code": str(os.WEXITSTATUS(status))}, "output": tail}
+        return {"error": {"kind": "ended", "text": "late"}}
+    if len(text) > _MAX_ANSWER:
+        return {"error": {"kind": "ended", "text": "large"}}
+    try:
+        found = json.loads(text)
+        if "error" in found:
+            return {"error": {str(key): str(value) for key, value in found["error"].items()}}
+    except _NOT_AN_ANSWER:
+        if text and status == 0:
+            return {"error": {"kind": "ended", "text": "forged"}}
+        signalled = os.WIFSIGNALED(status)
+        number = os.WTERMSIG(status) if signalled else os.WEXITSTATUS(status)
+        return {"error": {"kind": "ended", "text": f"{'signal' if signalled else 'exit code'} {number}"}}
+    try:
+        return {"definitions": _definitions(found), "open": [str(item) for item in found["open"]]}
+    except _NOT_AN_ANSWER as error:
+        return {"error": {"kind": "objects", "text": str(error)}}
 
 
 def _definitions(found: dict[str, Any]) -> dict[str, Any]:
@@ -82,39 +133,18 @@ def _definitions(found: dict[str, Any]) -> dict[str, Any]:
     ).to_json()
 
 
-def _read(pipe: int, deadline: float) -> tuple[bytes, bool]:
-    """Return what comes through a pipe until its end, and whether the end came too late."""
-    import select
-
-    parts: list[bytes] = []
-    size = 0
-    with os.fdopen(pipe, "rb", buffering=0) as file:
-        while size < _MAX_ANSWER:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([file], [], [], left)[0]:
-                return b"", True
-            part = file.read(1 << 20)
-            if not part:
-                break
-            parts.append(part)
-            size += len(part)
-    return b"".join(parts), False
+def _place(trace: IO[bytes], folder: str) -> dict[str, str]:
+    """Return the innermost line of the folder's own code that a dump of Python's frames names."""
+    trace.seek(0)
+    for file, line in re.findall(r'File "([^"]+)", line (\d+)', trace.read(1 << 20).decode(errors="replace")):
+        if Path(file).is_relative_to(folder):
+            return {"file": os.path.relpath(file, folder), "line": line}
+    return {}
 
 
-def _tail(file: int) -> str:
-    size = os.fstat(file).st_size
-    return os.pread(file, _TAIL, max(0, size - _TAIL)).decode(errors="replace")
-
-
-def _run_foreign(folder: Path, project: str, request: dict[str, Any], answer: int, output: int) -> None:
-    """Never returns."""
-    code = 1
-    try:
-        from feature_ops.feast.diff.foreign import answer_for
-
-        code = answer_for(folder, project, request, answer, output)
-    finally:
-        os._exit(code)
+def _tail(output: IO[bytes]) -> str:
+    size = os.fstat(output.fileno()).st_size
+    return os.pread(output.fileno(), _TAIL, max(0, size - _TAIL)).decode(errors="replace")
 
 
 if __name__ == "__main__":

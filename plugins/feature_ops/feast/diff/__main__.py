@@ -1,0 +1,89 @@
+"""
+``python -m feature_ops.feast.diff OLD NEW``: what a change of feature definitions means.
+
+Exit codes: 0, the diff was made; 1, a definition does not load or the input is wrong; 2, the command
+line is wrong. With ``--exit-code`` also 10 (metadata), 11 (additive) and 12 (breaking).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from feature_ops.exceptions import FeatureOpsError
+from feature_ops.feast.diff.exporting import LocalRepository
+from feature_ops.feast.diff.render import FORMATS
+from feature_ops.feast.diff.verdict import Diff, Verdict
+
+_EXIT_CODES = {Verdict.NONE: 0, Verdict.METADATA: 10, Verdict.ADDITIVE: 11, Verdict.BREAKING: 12}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the diff of two commits; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        diff = diff_commits(options.repo, options.old, options.new, options.path)
+    except FeatureOpsError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print(FORMATS[options.format](diff))  # noqa: T201
+    return _EXIT_CODES[diff.verdict] if options.exit_code else 0
+
+
+def diff_commits(repo: Path, old: str, new: str, path: str = "feature_repo") -> Diff:
+    """
+    Return how the definitions of two commits of a local repository differ.
+
+    :param repo: any folder of it, or a bare repository.
+    :param path: where in it the feature repository is.
+    :raises BadInputError: if a commit or the folder is not there, or if a definition does not load.
+    """
+    repository = LocalRepository(repo)
+    commits = [repository.resolve(revision) for revision in (old, new)]
+    trees = [repository.tree(commit, path) for commit in commits]
+    if trees[0] == trees[1]:
+        return Diff()
+    with tempfile.TemporaryDirectory(prefix="feature-diff-") as place:
+        folders = {}
+        for side, revision, tree in zip(("old", "new"), (old, new), trees, strict=True):
+            folder = Path(place).resolve() / side
+            repository.export(tree, folder)
+            folders[f"{side} commit {revision}"] = folder
+        return diff_folders(folders)
+
+
+def diff_folders(folders: dict[str, Path]) -> Diff:
+    """Return how the definitions of two folders differ; the keys name them in errors."""
+    from feature_ops.feast.diff.same_code import same_code
+
+    (old, before), (new, after) = folders.items()
+    if same_code(before, after):
+        return Diff()
+    from feature_ops.feast.diff.compare import compare
+    from feature_ops.feast.diff.loading import load
+
+    definitions = load({old: before, new: after})
+    return compare(definitions[old], definitions[new])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m feature_ops.feast.diff",
+        description="Says what a change of feature definitions means to those who read the features.",
+        epilog="Exit codes: 0 done, 1 definitions do not load or input is wrong, 2 wrong command line; "
+        "with --exit-code 0 none, 10 metadata, 11 additive, 12 breaking.",
+    )
+    parser.add_argument("old", metavar="OLD", help="the commit before")
+    parser.add_argument("new", metavar="NEW", help="the commit after")
+    parser.add_argument("--repo", type=Path, default=Path(), help="repository; this folder if not given")
+    parser.add_argument("--path", default="feature_repo", help="the feature repository's folder in it")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="text")
+    parser.add_argument("--exit-code", action="store_true", help="let the exit code tell the verdict")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
