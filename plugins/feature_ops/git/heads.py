@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -60,11 +61,13 @@ class WatchedRepository:
         """Return the commit of every branch and tag: one request to the server."""
         if monotonic() - self._opened_at > self._renewal:
             self.close()
-        try:
-            return self._repository().heads()
-        except BaseException:
-            self.close()
-            raise
+        with self._repository() as commits:
+            return commits.heads()
+
+    def resolve(self, revision: str) -> str:
+        """Return the full hash of a commit, branch or tag, see :meth:`Commits.resolve`."""
+        with self._repository() as commits:
+            return commits.resolve(revision)
 
     def change(self, old: str, new: str) -> Change:
         """
@@ -72,35 +75,39 @@ class WatchedRepository:
 
         :param old: a commit, or :data:`~feature_ops.git.path_watch.NO_COMMIT`.
         """
-        try:
-            commits = self._repository()
+        with self._repository() as commits:
             info = commits.info(new)
-            return Change(commits.remote.url, old, info, self._paths(commits, old, new))
-        except BaseException:
-            self.close()
-            raise
+            return Change(commits.remote.url, old, info, _paths(commits, old, new))
 
     def close(self) -> None:
         """Remove the scratch folder and forget the credentials."""
         self._commits = None
         self._open.close()
 
-    def _repository(self) -> Commits:
-        if self._commits is None:
-            # Costs a second, which nobody pays who only declares a watcher.
-            from feature_ops.git.hook import GitRepositoryHook
+    @contextmanager
+    def _repository(self) -> Iterator[Commits]:
+        try:
+            yield self._commits or self._opened()
+        except BaseException:
+            self.close()
+            raise
 
-            hook = GitRepositoryHook(self._git_conn_id, self._repo_url)
-            folder = self._open.enter_context(work_folder("git-watch"))
-            self._commits = self._open.enter_context(hook.commits(folder))
-            self._opened_at = monotonic()
+    def _opened(self) -> Commits:
+        # Costs a second, which nobody pays who only declares a watcher.
+        from feature_ops.git.hook import GitRepositoryHook
+
+        hook = GitRepositoryHook(self._git_conn_id, self._repo_url)
+        folder = self._open.enter_context(work_folder("git-watch"))
+        self._commits = self._open.enter_context(hook.commits(folder))
+        self._opened_at = monotonic()
         return self._commits
 
-    def _paths(self, commits: Commits, old: str, new: str) -> tuple[str, ...] | None:
-        if old == NO_COMMIT:
-            return tuple(commits.paths(new))
-        try:
-            commits.fetch(old)
-        except UnknownRevisionError:
-            return None
-        return tuple(commits.changed_paths(old, new))
+
+def _paths(commits: Commits, old: str, new: str) -> tuple[str, ...] | None:
+    if old == NO_COMMIT:
+        return tuple(commits.paths(new))
+    try:
+        commits.fetch(old)
+    except UnknownRevisionError:
+        return None
+    return tuple(commits.changed_paths(old, new))
