@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.datasets.casting import exact_cast
-from feature_ops.datasets.dataset import ColumnType, Dataset
+from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.layout import Layout, plan_layout, shown_name
 from feature_ops.datasets.page_headers import DamagedPageError
 from feature_ops.datasets.rules import check_rows, row_rules
-from feature_ops.datasets.unpacking import Pieces, plan_unpacking
+from feature_ops.datasets.unpacking import Pieces, rows_at_once
 from feature_ops.datasets.violations import Violations
 from feature_ops.exceptions import BadInputError
 
@@ -100,8 +100,10 @@ def normalize(
         result = Normalized(target, layout, _column_facts(file.schema_arrow, dataset, layout))
         result.violations = violations
         if not violations:
-            with _pieces(source, file.metadata, result, dataset, limit) as pieces:
-                _rewrite(pieces, result, dataset, stamp, latest)
+            types = {name: file.schema_arrow.field(name).type for name in layout.read}
+            rows = rows_at_once(source, file.metadata, types, limit)
+            pieces = Pieces(file, layout.read, rows, limit)
+            _rewrite(pieces, result, dataset, stamp, latest)
             _check_count(file.metadata, result)
             result.batch_rows = pieces.rows_of_one
     _return_memory()
@@ -112,10 +114,17 @@ def normalize(
 def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a file from strangers; what Arrow says about it while it is read is about its content."""
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     _check_footer(path)
     try:
-        with _reader(path) as file:
+        with pq.ParquetFile(
+            path,
+            pre_buffer=False,
+            buffer_size=_READ_BUFFER,
+            # Older writers' 96-bit times hold years that do not fit into nanoseconds.
+            coerce_int96_timestamp_unit="us",
+        ) as file:
             if not file.metadata.num_rows:
                 raise BadInputError("the file has no rows: check the job that writes it")
             yield file
@@ -123,19 +132,6 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the local disk, not the file
         raise BadInputError(f"the parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
-
-
-def _reader(path: Path, **options: Any) -> pq.ParquetFile:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(
-        path,
-        pre_buffer=False,
-        buffer_size=_READ_BUFFER,
-        # Older writers' 96-bit times hold years that do not fit into nanoseconds.
-        coerce_int96_timestamp_unit="us",
-        **options,
-    )
 
 
 def _check_footer(path: Path) -> None:
@@ -167,20 +163,6 @@ def _column_facts(schema: pa.Schema, dataset: Dataset, layout: Layout) -> list[C
         source_type = shown_name(str(schema.field(place).type)) if place >= 0 else None
         facts.append(ColumnFacts(target.name, str(target.type), source, source_type))
     return facts
-
-
-@contextmanager
-def _pieces(
-    path: Path, metadata: pq.FileMetaData, result: Normalized, dataset: Dataset, limit: int
-) -> Iterator[Pieces]:
-    layout = result.layout
-    texts = {
-        layout.columns.get(column.name) for column in dataset.columns if column.type is ColumnType.STRING
-    }
-    unpacking = plan_unpacking(path, metadata, layout.read, limit)
-    dictionaries = [name for name in unpacking.dictionaries if name in texts]
-    with _reader(path, metadata=metadata, read_dictionary=dictionaries) as reader:
-        yield Pieces(reader, layout.read, unpacking, limit)
 
 
 def _rewrite(pieces: Pieces, result: Normalized, dataset: Dataset, stamp: datetime, latest: datetime) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 DICTIONARY_PAGE = 2
 DELTA_LENGTH_BYTE_ARRAY = 6
 DELTA_BYTE_ARRAY = 7
+DICTIONARY_NUMBERS = frozenset({2, 8})
 
 # The fields of a header that hold a data page's own header, a dictionary's, and one of version two.
 _DATA, _DICTIONARY, _DATA_V2 = 5, 7, 8
@@ -30,12 +31,14 @@ class Page:
     """
     What a page's header says.
 
-    :param packed: bytes of it in the file, after the header.
+    :param start: where it begins in the file, after the header.
+    :param packed: bytes of it in the file.
     :param unpacked: bytes of it in a reader's memory.
     :param values: how many values it holds, nulls included.
     :param encoding: number of the encoding of the values, as parquet's specification has it.
     """
 
+    start: int
     is_dictionary: bool
     packed: int
     unpacked: int
@@ -61,14 +64,14 @@ def pages(file: mmap, start: int, size: int) -> Iterator[Page]:
     while start < end:
         try:
             header, body = _struct(file, start, _DEEPEST)
-            page = _page(header)
+            page = _page(header, body)
         except (IndexError, KeyError, TypeError, ValueError):
             raise DamagedPageError(f"there is no page at {start:,}") from None
         start = body + page.packed
         yield page
 
 
-def _page(header: dict[int, Any]) -> Page:
+def _page(header: dict[int, Any], start: int) -> Page:
     kind, unpacked, packed = header[1], header[2], header[3]
     if kind == DICTIONARY_PAGE:
         values, encoding = header[_DICTIONARY][1], header[_DICTIONARY][2]
@@ -80,7 +83,7 @@ def _page(header: dict[int, Any]) -> Page:
         values, encoding = 0, 0
     if min(unpacked, packed, values) < 0:
         raise ValueError
-    return Page(kind == DICTIONARY_PAGE, packed, unpacked, values, encoding)
+    return Page(start, kind == DICTIONARY_PAGE, packed, unpacked, values, encoding)
 
 
 def _varint(file: mmap, at: int) -> _Read:

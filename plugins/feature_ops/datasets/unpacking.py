@@ -2,14 +2,14 @@
 Read a stranger's parquet file in pieces of bounded size, however small it is packed.
 
 A page of a few bytes may unpack to gigabytes, and a dictionary's one long text may stand in every row.
-So before anything is unpacked the headers of all pages are read; texts in dictionaries stay there
-until it is known how long they are.
+So before anything is read, the headers of all pages and the texts of dictionaries say how many rows
+can be unpacked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from feature_ops.datasets.page_headers import (
     DELTA_BYTE_ARRAY,
     DELTA_LENGTH_BYTE_ARRAY,
+    DICTIONARY_NUMBERS,
     DamagedPageError,
     Page,
     pages,
@@ -48,17 +49,28 @@ class _Column:
     """
     What a column's pages ask of a reader.
 
+    :param is_text: whether it holds bytes of any length.
+    :param is_category: whether it is read as numbers of a dictionary, which then grows by what is not.
     :param largest: bytes of its largest page.
     :param dictionary: bytes of its largest dictionary.
+    :param grown: bytes that a dictionary grows by within a row group.
     :param row: bytes of a row where rows are widest, but for two pages.
     """
 
+    is_text: bool
+    is_category: bool
     largest: int = 0
     dictionary: int = 0
+    grown: int = 0
     row: float = 0.0
-    encodings: set[int] = field(default_factory=set)
+
+    @property
+    def held(self) -> int:
+        """Bytes of it in memory while it is read, but for what was read."""
+        return 2 * self.largest + self.dictionary + self.grown
 
     def count(self, page: Page) -> None:
+        """Take a page into account."""
         size = max(page.packed, page.unpacked)
         if page.is_dictionary:
             if page.values > 8 * size:
@@ -68,71 +80,54 @@ class _Column:
             return
         # Lengths of texts are unpacked for a whole page, from next to nothing if they are all equal.
         self.largest = max(self.largest, size + (8 * page.values if page.encoding in _DELTA_TEXTS else 0))
-        self.encodings.add(page.encoding)
         # A text that continues the one before it may be as long as the whole page, in every row.
         whole = page.encoding == DELTA_BYTE_ARRAY
         self.row = max(self.row, size / 8 if whole else size / max(page.values, 1))
 
-    @property
-    def keeps_dictionary(self) -> bool:
-        """Whether its values can be read as numbers of a dictionary."""
-        return bool(self.dictionary) and not self.encodings & _DELTA_TEXTS
+    def count_chunk(self, found: list[Page]) -> None:
+        """Take all pages of a row group into account."""
+        if self.is_category:
+            plain = sum(p.unpacked for p in found if p.encoding not in DICTIONARY_NUMBERS)
+            self.grown = max(self.grown, 2 * plain)
 
-    @property
-    def widest_row(self) -> float:
-        return self.row if self.keeps_dictionary or not self.dictionary else max(self.row, self.dictionary)
+    def count_text(self, length: int) -> None:
+        """Take the longest text of a dictionary into account: each row may have it."""
+        self.row = max(self.row, length)
 
 
-@dataclass(frozen=True)
-class Unpacking:
+def rows_at_once(
+    path: Path, metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType], limit: int
+) -> int:
     """
-    How a file is to be read.
+    Return how many rows of a file can be read at once in bounded memory.
 
-    :param rows: how many rows at once.
-    :param dictionaries: columns whose texts are left in their dictionary.
-    """
-
-    rows: int
-    dictionaries: list[str]
-
-
-def plan_unpacking(path: Path, metadata: pq.FileMetaData, columns: Iterable[str], limit: int) -> Unpacking:
-    """
-    Return how a file can be read in bounded memory.
-
-    :param columns: what is read; none of them is nested.
+    :param columns: what is read, with Arrow's types; none of them is nested.
     :param limit: bytes that all of it may unpack to.
     :raises BadInputError: it cannot be, or its pages are not what they should be.
     """
-    found = {name: _Column() for name in columns}
-    check_unpacked(metadata.num_rows * len(found) * _LEAST_BYTES, limit)
-    places = [
-        (number, found[path_in_file])
-        for number, path_in_file in enumerate(_column_paths(metadata))
-        if path_in_file in found
-    ]
+    check_unpacked(metadata.num_rows * len(columns) * _LEAST_BYTES, limit)
+    found = dict(_columns(metadata, columns))
     count = unpacked = 0
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-        for column, page in _pages(mapped, metadata, places):
-            column.count(page)
-            count += 1
-            unpacked += page.unpacked
-            if count > _MOST_PAGES:
-                raise BadInputError(
-                    f"the parquet file has more than {_MOST_PAGES:,} pages: write it with larger ones"
-                )
-            check_unpacked(unpacked, limit)
-    held = sum(2 * column.largest + column.dictionary for column in found.values())
-    if held > _LARGEST_PAGES:
-        raise BadInputError(
-            f"the parquet file's pages unpack to {held:,} bytes at once, more than {_LARGEST_PAGES:,}: "
-            "write it with smaller pages (1 MB each is usual)"
-        )
-    widest = sum(column.widest_row for column in found.values())
-    return Unpacking(
-        rows=max(1, min(_READ_ROWS, int(_READ_BYTES / max(widest, 1)))),
-        dictionaries=[name for name, column in found.items() if column.keeps_dictionary],
-    )
+        for number, chunk in _chunks(metadata, list(found)):
+            column, seen = found[number], []
+            for page in _pages(mapped, chunk):
+                column.count(page)
+                count += 1
+                unpacked += page.unpacked
+                if count > _MOST_PAGES:
+                    raise BadInputError(
+                        f"the parquet file has more than {_MOST_PAGES:,} pages: write it with larger ones"
+                    )
+                check_unpacked(unpacked, limit)
+                _check_held(found.values())
+                if page.is_dictionary and column.is_text:
+                    column.count_text(_longest_text(mapped, page, chunk.compression))
+                seen.append(page)
+            column.count_chunk(seen)
+    _check_held(found.values())
+    widest = sum(column.row for column in found.values())
+    return max(1, min(_READ_ROWS, int(_READ_BYTES / max(widest, 1))))
 
 
 def check_unpacked(size: int, limit: int) -> None:
@@ -144,33 +139,69 @@ def check_unpacked(size: int, limit: int) -> None:
         )
 
 
-def _column_paths(metadata: pq.FileMetaData) -> Iterator[str]:
-    return (metadata.schema.column(number).path for number in range(metadata.num_columns))
+def _check_held(columns: Iterable[_Column]) -> None:
+    held = sum(column.held for column in columns)
+    if held > _LARGEST_PAGES:
+        raise BadInputError(
+            f"the parquet file's pages unpack to {held:,} bytes at once, more than {_LARGEST_PAGES:,}: "
+            "write it with smaller pages (1 MB each is usual)"
+        )
 
 
-def _pages(
-    file: mmap, metadata: pq.FileMetaData, places: list[tuple[int, _Column]]
-) -> Iterator[tuple[_Column, Page]]:
+def _columns(metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType]) -> Iterator[tuple[int, _Column]]:
+    import pyarrow as pa
+
+    for number in range(metadata.num_columns):
+        leaf = metadata.schema.column(number)
+        if leaf.path in columns:
+            is_category = pa.types.is_dictionary(columns[leaf.path])
+            yield number, _Column(leaf.physical_type == "BYTE_ARRAY", is_category)
+
+
+def _chunks(metadata: pq.FileMetaData, numbers: list[int]) -> Iterator[tuple[int, pq.ColumnChunkMetaData]]:
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        for number, column in places:
-            chunk = row_group.column(number)
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
-                start = chunk.dictionary_page_offset
-            for page in pages(file, start, chunk.total_compressed_size):
-                yield column, page
+        for number in numbers:
+            yield number, row_group.column(number)
+
+
+def _pages(file: mmap, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+        start = chunk.dictionary_page_offset
+    return pages(file, start, chunk.total_compressed_size)
+
+
+def _longest_text(file: mmap, page: Page, compression: str) -> int:
+    """Return the bytes of the longest text of a dictionary, or at most its own if it cannot be told."""
+    content = file[page.start : page.start + page.packed]
+    if compression != "UNCOMPRESSED":
+        import pyarrow as pa
+
+        try:
+            # Parquet's newer files mean this by LZ4.
+            codec = pa.Codec("lz4_raw" if compression == "LZ4" else compression.lower())
+            content = codec.decompress(content, page.unpacked, asbytes=True)
+        except (pa.ArrowException, OSError, ValueError):
+            return page.unpacked
+    longest = at = 0
+    while at + 4 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "little")
+        longest = max(longest, length)
+        at += 4 + length
+    return min(longest, page.unpacked)
 
 
 class Pieces:
     """
     The rows of a file in pieces whose size in memory is bounded.
 
+    :param rows: how many can be read at once.
     :param limit: bytes that all of it may unpack to.
     """
 
-    def __init__(self, file: pq.ParquetFile, columns: list[str], unpacking: Unpacking, limit: int) -> None:
-        self._file, self._columns, self._rows, self._limit = file, columns, unpacking.rows, limit
+    def __init__(self, file: pq.ParquetFile, columns: list[str], rows: int, limit: int) -> None:
+        self._file, self._columns, self._rows, self._limit = file, columns, rows, limit
         self._unpacked = self._long = self._read = 0
 
     @property

@@ -176,7 +176,7 @@ def test_one_text_in_thousands_of_rows_is_never_written_out(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "bomb.parquet"
-    pq.write_table(texts(rows, "x" * length, count), file, compression="zstd")
+    pq.write_table(texts(rows, "x" * length, count), file, compression="zstd", store_schema=length < 20_000)
     assert file.stat().st_size < 2_000_000
     outcome, memory, seconds = normalized_alone(file, dataset, limit=1024**3)
     assert f"BadInputError: {words}" in outcome
