@@ -173,6 +173,39 @@ class ObjectStore:
         bucket, key = split_uri(uri)
         self.client.put_object(Bucket=bucket, Key=key, Body=content, Metadata=_as_headers(metadata))
 
+    def get_bytes(self, uri: str) -> tuple[bytes, str] | None:
+        """Return a small object and the version (ETag) that it has; None if there is no such object."""
+        from botocore.exceptions import ClientError
+
+        bucket, key = split_uri(uri)
+        try:
+            answer = self.client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        with answer["Body"] as body:
+            return body.read(), answer["ETag"]
+
+    def replace_bytes(self, content: bytes, uri: str, version: str | None) -> bool:
+        """
+        Write a small object in place of one version of it; returns False if that is not there any more.
+
+        :param version: what :meth:`get_bytes` said; None if there must be no such object.
+        """
+        from botocore.exceptions import ClientError
+
+        bucket, key = split_uri(uri)
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        try:
+            self.client.put_object(Bucket=bucket, Key=key, Body=content, **condition)
+        except ClientError as error:
+            # Replaced, removed, or being written by somebody else at this moment.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
+                return False
+            raise
+        return True
+
     def copy(self, uri: str, to_uri: str) -> None:
         """Copy an object of any size within the store, in place of one that is there."""
         bucket, key = split_uri(uri)

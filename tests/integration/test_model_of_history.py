@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from demo.servers import Servers
-from feature_ops.datasets import validation
+from feature_ops.datasets.acceptance import Acceptance
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
 from feature_ops.datasets.operators import IngestOperator, ValidateOperator
 from feature_ops.dvc.operators import UploadToS3Operator, VersionWithDvcOperator
@@ -107,7 +108,9 @@ DEATHS = tuple(
     for step, owner, name in (
         ("ingest", ObjectStore, "list"),
         ("validate", ObjectStore, "put_bytes"),
-        ("validate", validation, "put_accepted"),
+        ("validate", ObjectStore, "put_file_once"),
+        ("validate", Acceptance, "accept"),
+        ("validate", Acceptance, "_move"),
         ("version", DvcWorkspace, "push"),
         ("version", Repository, "push"),
         ("upload", ObjectStore, "put_file_once"),
@@ -116,6 +119,11 @@ DEATHS = tuple(
         ("materialize", Ledger, "record"),
     )
     for after in (False, True)
+)
+
+# The file belongs to the dataset before it is moved to where the next step finds it.
+ONCE_ACCEPTED = tuple(
+    death for death in DEATHS if death.owner is Acceptance and (death.after or death.name == "_move")
 )
 
 
@@ -200,7 +208,7 @@ class House:
         self.repository = ""
 
     def clear(self, *, with_git: bool) -> None:
-        for prefix in (LIGHTS.uri, LIGHTS.accepted_uri, LIGHTS.staging_uri):
+        for prefix in (LIGHTS.uri, LIGHTS.accepted_uri, LIGHTS.acceptance_uri, LIGHTS.staging_uri):
             for file in list(self.objects.list(prefix)):
                 self.objects.delete(file.uri)
         self._ledger.forget("house", "lights")
@@ -225,9 +233,15 @@ class House:
 
     def publish(self) -> None:
         """What version and upload come to, in a fraction of their time."""
+        Acceptance(LIGHTS, self.objects).latest()
         for file in list(self.objects.list(LIGHTS.accepted_uri)):
             self.objects.copy(file.uri, LIGHTS.uri + file.name)
             self.objects.delete(file.uri)
+
+    def last_proposal(self) -> str:
+        """Return the prefix of the file that was accepted last, until it is moved to the accepted ones."""
+        found = self.objects.get_bytes(f"{LIGHTS.acceptance_uri}latest.json")
+        return f"{LIGHTS.acceptance_uri}proposed/{json.loads(found[0])['generation'] if found else 0}/"
 
     def versions(self, *prefixes: str) -> list[Row]:
         """Return the rows of all files, each file once, in the order of their ingestion."""
@@ -296,7 +310,7 @@ class Player:
         except Killed:
             event(f"died: {death}")
             progress.death = None
-            if step == "validate" and death and death.name == "put_accepted" and death.after:
+            if death in ONCE_ACCEPTED:
                 self._accept(progress)
             if not progress.run.retried:
                 progress.steps.clear()
@@ -360,7 +374,7 @@ class Player:
 
     def _compare(self, step: str) -> None:
         if step in ("validate", "publish", "upload"):
-            there = self.house.versions(LIGHTS.accepted_uri, LIGHTS.uri)
+            there = self.house.versions(self.house.last_proposal(), LIGHTS.accepted_uri, LIGHTS.uri)
             assert by_key_and_time(there) == by_key_and_time(self.model.versions)
         if step in ("materialize", "verify"):
             online = self.house.online()
@@ -432,11 +446,10 @@ def sequences(draw: st.DrawFn) -> tuple[list[Run], list[int], bool]:
     return runs, draw(st.lists(st.integers(0, 2), min_size=1, max_size=12)), with_git
 
 
-DIES_ONCE_ACCEPTED = next(death for death in DEATHS if death.name == "put_accepted" and death.after)
 # The second run publishes what the first one accepted, and corrects it, before the first is retried.
 CORRECTED_BEFORE_THE_RETRY = (
     [
-        Run((Row("hall", TIMES[0], (0, None)),), True, DIES_ONCE_ACCEPTED, True, True),
+        Run((Row("hall", TIMES[0], (0, None)),), True, ONCE_ACCEPTED[0], True, True),
         Run((Row("hall", TIMES[0], (1, None)),), True, None, False, True),
     ],
     [0, 0, 1, 1, 1, 1, 1, 0],

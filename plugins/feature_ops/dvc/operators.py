@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from feature_ops.commit_points import CommitPoint, passing
+from feature_ops.datasets.acceptance import Acceptance
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.dvc.data_files import download, verified_sha256
 from feature_ops.dvc.pointers import DATA_FILE, SUFFIX, Pointer, parse_pointer, pointed_files
@@ -96,6 +97,8 @@ class VersionWithDvcOperator(DvcOperator):
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """Version the accepted files that git does not point to yet."""
+        # What a killed validation accepted may still have to be moved there.
+        Acceptance(self.dataset, store).latest()
         there = self.pointed_files(repository)
         accepted = self.data_files(store, self.dataset.accepted_uri)
         missing = [file for name, file in accepted.items() if name not in there]

@@ -25,25 +25,42 @@ from tests.integration.etl.steps import CONFIGURATION, STEPS, TRACKS, put_source
 PROJECT = Path(__file__).resolve().parents[3]
 Variables = dict[str, str]
 
-# Waits at a step until all others are there, so that they overlap however fast each one started.
+# Waits at a step, or when its file is judged and not accepted yet, until all others are there, so that
+# they overlap however fast each one started.
 RUN = """
 import sys
 from airflow.sdk.exceptions import AirflowSkipException
 import feature_ops.feast.materialize, feature_ops.datasets.validation, feature_ops.dvc.workspace
+from feature_ops.commit_points import BEFORE, CommitPoint, observed_by
 from feature_ops.feast.importing import import_feast
 from tests.integration.etl.steps import Etl
 
 import_feast()
 url, run_id, together, *steps = sys.argv[1:]
+proposals = 0
+
+def wait_for_others():
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+def judged(point, phase):
+    global proposals
+    if (point, phase) == (CommitPoint.FILE_PROPOSED, BEFORE):
+        proposals += 1
+        if together == "judged" and proposals == 1:
+            wait_for_others()
+
 etl = Etl(url, run_id)
-place = steps.index(together)
-etl.run(*steps[:place])
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    etl.run(*steps[place:])
-except AirflowSkipException as nothing:
-    print(nothing, file=sys.stderr)
+with observed_by(judged):
+    for step in steps:
+        if step == together:
+            wait_for_others()
+        try:
+            etl.run(step)
+        except AirflowSkipException as nothing:
+            print(nothing)
+            break
+print("proposals:", proposals)
 """
 
 
@@ -82,9 +99,11 @@ class Child:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
-    def succeed(self) -> None:
+    def succeed(self) -> str:
+        """Wait for its end; returns what it said."""
         said, _ = self.process.communicate(timeout=150)
         assert self.process.returncode == 0, said
+        return said
 
 
 def etl(url: str, run_id: str, *, together: str = "ingest", variables: Variables | None = None) -> Child:
@@ -180,13 +199,12 @@ def online(repo: Path, variables: Variables | None = None) -> dict[str, int | No
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_together(*children: Child) -> None:
+def run_together(*children: Child) -> list[str]:
     for child in children:
         child.wait_until_ready()
     for child in children:
         child.go()
-    for child in children:
-        child.succeed()
+    return [child.succeed() for child in children]
 
 
 def test_three_runs_at_once_without_a_pool(
@@ -279,15 +297,14 @@ def test_two_stacks_on_one_git_remote_and_bucket(
     source: Callable[[int], str], places: Places, feature_repo: Path, second_stack: tuple[Path, Variables]
 ) -> None:
     repo, variables = second_stack
-    first = etl(source(1), "run 1", together="version")
-    # Validation is serialized in each stack's own database, so two stacks do it one after the other.
-    first.wait_until_ready()
-    second = etl(source(2), "run 2", together="version", variables=variables)
-    second.wait_until_ready()
-    for child in (first, second):
-        child.go()
-    for child in (first, second):
-        child.succeed()
+    first = etl(source(1), "run 1", together="judged")
+    second = etl(source(2), "run 2", together="judged", variables=variables)
+    said = run_together(first, second)
+    # Both found the row that all have to be new; whoever came second found it known.
+    assert sorted(line for text in said for line in text.splitlines() if line.startswith("proposals:")) == [
+        "proposals: 1",
+        "proposals: 2",
+    ]
     places.are_complete(2)
 
     # Each has what the other brought once it has run after it.
