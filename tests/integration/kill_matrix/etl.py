@@ -1,17 +1,9 @@
-"""
-The six steps of the songs' ETL as a worker runs them, with what a scheduler would keep in files.
-
-As a program it runs in a process of its own that is killed at one commit point:
-``etl.py <world.json> <run id> <full refresh> <step> <commit point> <before|after>``.
-"""
+"""The six steps of the songs' ETL as a worker runs them, with what a scheduler would keep in files."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +14,6 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from song_properties import SONG_PROPERTIES
 
 from feature_ops.assets import dataset_asset
-from feature_ops.commit_points import CommitPoint, observed_by
 from feature_ops.datasets.operators import IngestOperator, ValidateOperator
 from feature_ops.dvc.operators import UploadToS3Operator, VersionWithDvcOperator
 from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
@@ -48,11 +39,6 @@ class World:
 
     def source(self, run_id: str) -> str:
         return f"s3://{self.name}/inbox/{run_id.replace(' ', '-')}.parquet"
-
-    def save(self) -> Path:
-        path = Path(self.folder) / "world.json"
-        path.write_text(json.dumps(asdict(self)))
-        return path
 
 
 class Kept(dict[str, Any]):
@@ -119,23 +105,3 @@ def run(world: World, run_id: str, *, full_refresh: bool = False, on_step: Any =
             break
         kept.set(f"facts of {step}", facts)
     return kept
-
-
-def run_and_die(
-    world: World, run_id: str, full_refresh: bool, step: str, point: CommitPoint, phase: str
-) -> None:
-    """Run until SIGKILL at the first pass of that point in that step."""
-    running = {"step": ""}
-
-    def kill(passed: CommitPoint, moment: str) -> None:
-        if (running["step"], passed, moment) == (step, point, phase):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with observed_by(kill):
-        run(world, run_id, full_refresh=full_refresh, on_step=lambda name: running.update(step=name))
-
-
-if __name__ == "__main__":
-    place, run_id, refresh, step, point, phase = sys.argv[1:]
-    world = World(**json.loads(Path(place).read_text()))
-    run_and_die(world, run_id, refresh == "True", step, CommitPoint(point), phase)
