@@ -79,6 +79,10 @@ def _plain(message: Any) -> dict[str, Any]:
     for field, value in message.ListFields():
         if field.name not in _LEFT_OUT:
             data[field.name] = _value(field, value)
+    for field in message.DESCRIPTOR.fields:
+        if field.enum_type is not None and not field.is_repeated and field.name not in data:
+            # Its first value has a name and a meaning.
+            data[field.name] = field.enum_type.values_by_number[0].name
     if "tags" in data:
         _take_feasts_tags(data)
     return data

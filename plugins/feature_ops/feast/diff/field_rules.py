@@ -49,12 +49,12 @@ def changed_fields(kind: str, old: Data, new: Data) -> Iterator[Told]:
 
 
 def _breaking(old: Any, new: Any, name: str) -> Iterator[Told]:
-    for path, before, after in _leaves(old, new, _spoken(name)):
-        yield Told(BREAKING, _changed(path, before, after))
+    for path, before, after in _leaves(old, new, _said(name)):
+        yield Told(BREAKING, _changed(path or _spoken(name), before, after))
 
 
 def _additive(old: Any, new: Any, name: str) -> Iterator[Told]:
-    for path, before, after in _leaves(old, new, _spoken(name)):
+    for path, before, after in _leaves(old, new, _said(name)):
         yield Told(ADDITIVE, _changed(path, before, after))
 
 
@@ -141,6 +141,11 @@ def _join_keys(old: Any, new: Any, name: str) -> Iterator[Told]:
             yield Told(BREAKING, f"type of join key {key} changed {before[key]} → {after[key]}")
 
 
+def _value_type(old: Any, new: Any, name: str) -> Iterator[Told]:
+    # Views say their join keys' types by themselves; Feast fills in what is left open.
+    yield Told(ADDITIVE if old == "INVALID" else BREAKING, f"type changed {old} → {new}")
+
+
 def _source(old: Any, new: Any, name: str) -> Iterator[Told]:
     said = "source" if name == "batch_source" else _spoken(name)
     before, after = old or {}, new or {}
@@ -218,19 +223,15 @@ def _input(source: str, old: Data, new: Data) -> Iterator[Told]:
 
 
 def _request(source: str, old: Data, new: Data) -> Iterator[Told]:
-    before, after = without_metadata(old), without_metadata(new)
-    if before == after:
-        yield Told(METADATA, f"input {source}: description, tags or owner changed")
-    for path, was, now in _leaves(_without_words(before), _without_words(after), f"input {source}"):
-        # A field more must be sent by every caller.
-        yield Told(BREAKING, _changed(path, was, now))
+    for told in changed_fields(kinds.DATA_SOURCE, old, new):
+        yield Told(told.verdict, f"input {source}: {told.words}", source=source)
 
 
-def _without_words(request: Data) -> dict[str, Any]:
-    return {
-        key: {name: without_metadata(field) for name, field in value.items()} if key == "schema" else value
-        for key, value in request.items()
-    }
+def _request_options(old: Any, new: Any, name: str) -> Iterator[Told]:
+    for told in _features((old or {}).get("schema"), (new or {}).get("schema"), name):
+        # Every caller sends these values.
+        verdict = told.verdict if told.verdict is METADATA else BREAKING
+        yield Told(verdict, told.words.replace("feature", "value of the request", 1))
 
 
 def _projections(old: Any, new: Any, name: str) -> Iterator[Told]:
@@ -264,6 +265,8 @@ def _granted(empty_means_all: bool) -> Rule:
 
     def rule(old: Any, new: Any, name: str) -> Iterator[Told]:
         before, after = set(old or ()), set(new or ())
+        if before == after:
+            return
         everything = (not before, not after) if empty_means_all else (False, False)
         wider = everything[1] or (before <= after and not everything[0])
         words = ", ".join(
@@ -285,18 +288,17 @@ def _required_tags(old: Any, new: Any, name: str) -> Iterator[Told]:
 
 def _policy(old: Any, new: Any, name: str) -> Iterator[Told]:
     before, after = _granted_to(old), _granted_to(new)
-    wider = {*before} == {*after} and all(before[who] <= after[who] for who in before)
-    words = _changed(
-        "policy", {k: sorted(v) for k, v in before.items()}, {k: sorted(v) for k, v in after.items()}
-    )
-    # Feast lets in who has any of the roles, groups or namespaces.
-    yield Told(ADDITIVE if wider else BREAKING, words)
+    same_kind = {*before} == {*after}
+    for who in sorted({*before, *after}):
+        # Feast lets in who has any of the roles, groups or namespaces.
+        for told in _granted(empty_means_all=False)(before.get(who), after.get(who), f"{who} of the policy"):
+            yield Told(told.verdict if same_kind else BREAKING, told.words)
 
 
-def _granted_to(policy: Any) -> dict[str, set[str]]:
+def _granted_to(policy: Any) -> dict[str, list[str]]:
     return {
-        f"{kind} {who}": set(names)
-        for kind, content in (policy or {}).items()
+        who: names
+        for content in (policy or {}).values()
         if isinstance(content, Mapping)
         for who, names in content.items()
     }
@@ -308,7 +310,7 @@ def _leaves(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            below = f"{path}.{_spoken(key)}" if path else _spoken(key)
+            below = " ".join(part for part in (path, _said(key)) if part)
             yield from _leaves(old.get(key), new.get(key), below)
         return
     yield path, old, new
@@ -323,6 +325,11 @@ def _shown(value: Any) -> str:
         return "unset"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _said(name: str) -> str:
+    # Which store's options they are is said by the type of the source.
+    return "" if name.endswith("_options") else _spoken(name)
 
 
 def _spoken(name: str) -> str:
@@ -367,6 +374,8 @@ _VIEW: dict[str, Rule] = {
 
 _RULES: dict[str, dict[str, Rule]] = {
     **{kind: _VIEW for kind in kinds.VIEWS},
+    kinds.DATA_SOURCE: {"batch_source": _source, "request_data_options": _request_options},
+    kinds.ENTITY: {"value_type": _value_type},
     kinds.FEATURE_SERVICE: {
         "features": _projections,
         # What is written down of each answer, and how an answer is found: never what it is.

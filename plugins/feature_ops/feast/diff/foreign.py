@@ -103,9 +103,20 @@ def _refuse_to_end(code: int = 0) -> None:
 def _definitions(folder: Path, project: str) -> dict[str, Any]:
     from feast.repo_operations import parse_repo
 
+    return collected(parse_repo(folder), folder, project)
+
+
+def collected(contents: Any, folder: Path, project: str) -> dict[str, Any]:
+    """
+    Return what a loaded repository defines as JSON-able data: its objects' messages and functions.
+
+    :param contents: Feast's ``RepoContents``.
+    :param folder: the repository's, by which its own functions are known.
+    :param project: what ``feature_store.yaml`` calls the project; may be empty.
+    :raises ValueError: if it is not one project.
+    """
     from feature_ops.feast.diff.describe import serialize
 
-    contents = parse_repo(folder)
     # Feast itself adds an entity for views without one.
     defined = [*contents.entities[:-1], *_views(contents), *contents.data_sources, *contents.feature_services]
     if not [*defined, *contents.permissions, *contents.projects]:

@@ -37,11 +37,21 @@ def _read_view(objects: Objects, projection: Data, read: Read) -> None:
         known |= wanted
         for entity in view.get("entities", []):
             read.setdefault((ENTITY, entity), set())
-        for source in _SOURCES:
-            if view.get(source, {}).get("name"):
-                read.setdefault((DATA_SOURCE, view[source]["name"]), set())
+        for source in _sources(view):
+            read.setdefault((DATA_SOURCE, source), set())
         for below in _views_below(view):
             _read_view(objects, below, read)
+
+
+def _sources(view: Data) -> Iterator[str]:
+    for source in (view[name] for name in _SOURCES if name in view):
+        # A stream has a source of its history below it.
+        for part in (source, source.get("batch_source", {})):
+            if part.get("name"):
+                yield part["name"]
+    for name, source in view.get("sources", {}).items():
+        if "request" in source:
+            yield name
 
 
 def _views_below(view: Data) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,50 @@
+"""Loads many small repositories in this process, since importing Feast for each would take minutes."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.feast.diff.describe import describe
+from feature_ops.feast.diff.foreign import collected
+
+#: code of a repository → Feast's own contents of it, and its definitions
+Parse = Callable[[str], tuple[Any, Definitions]]
+
+
+@pytest.fixture(scope="module")
+def parse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
+    """Feast's own reading of a repository, then what the sandboxed process does with it."""
+    from feast.repo_operations import parse_repo
+
+    counter = itertools.count()
+    home, path = Path.cwd(), list(sys.path)
+
+    def parsed(code: str) -> tuple[Any, Definitions]:
+        # Python would take a module of the same name for the same module.
+        folder = tmp_path_factory.mktemp("repo")
+        (folder / f"definitions_{next(counter)}.py").write_text(code)
+        sys.path[:] = [*path, str(folder)]
+        importlib.invalidate_caches()
+        os.chdir(folder)
+        try:
+            contents = parse_repo(folder)
+        finally:
+            os.chdir(home)
+        found = collected(contents, folder, "")
+        read = Definitions.from_json({**found, "objects": {}})
+        definitions = describe(
+            read.project, read.protos, functions=found["functions"], incomplete=read.incomplete
+        )
+        return contents, definitions
+
+    yield parsed
+    sys.path[:] = path
