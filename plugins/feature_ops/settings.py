@@ -45,6 +45,16 @@ class Settings(BaseSettings):
         PROJECT_ROOT / "feature_repo", description="Folder that holds feature_store.yaml."
     )
 
+    feature_repo_path: str = Field(
+        "feature_repo", description="Folder of the feature definitions in the watched git repository."
+    )
+    watch_interval: float = Field(
+        30.0, gt=0, description="Seconds between two looks at the watched repository."
+    )
+    apply_feature_changes: bool = Field(
+        True, description="Whether a commit that changes features is applied, or only told of."
+    )
+
     source_schemes: tuple[str, ...] = Field(
         ("https", "s3"), description="Schemes a dataset URL may have: https, http, s3, file."
     )

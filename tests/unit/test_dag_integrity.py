@@ -85,6 +85,13 @@ print(json.dumps({
         "materialize_incremental",
         "verify_online",
     ]
+    assert loaded["dags"]["continuous_training"] == [
+        "resolve_commits",
+        "diff_feature_service",
+        "changed",
+        "apply",
+        "backfill",
+    ]
 
 
 def test_schedule_and_its_dataset_come_from_settings(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from feature_ops.datasets.history import check_types
 from feature_ops.feast.ledger import FileSpan
 from feature_ops.object_store import ObjectStore, split_uri
 from feature_ops.settings import get_settings
@@ -58,6 +59,11 @@ class History:
         """Return a history in a local folder."""
         found = sorted(folder.glob("*.parquet"), key=lambda path: (path.stat().st_mtime_ns, path.name))
         return cls(dataset, {path.name: str(path) for path in found})
+
+    @property
+    def uris(self) -> list[str]:
+        """The files on object storage."""
+        return [f"s3://{path}" for path in self.paths.values()]
 
     def spans(self, names: Iterable[str]) -> list[FileSpan]:
         """Return the rows and times of files, from their footers alone."""
@@ -161,7 +167,9 @@ class History:
     def _footer(self, name: str) -> FileMetaData:
         import pyarrow.parquet as pq
 
-        return pq.read_metadata(self.paths[name], filesystem=self.filesystem)
+        footer = pq.read_metadata(self.paths[name], filesystem=self.filesystem)
+        check_types(self.dataset, footer.schema.to_arrow_schema(), self.paths[name])
+        return footer
 
     def _span(self, name: str) -> FileSpan:
         footer = self._footer(name)

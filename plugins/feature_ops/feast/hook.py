@@ -66,6 +66,12 @@ class FeastHook(BaseHook):
         """Return the variables that Feast needs: those of object storage and of the connection."""
         return {**self.object_store.environment(), **self._variables}
 
+    def secrets(self) -> set[str]:
+        """Return what must not show in what another process says."""
+        of_store = {self.object_store.secret_key, self.object_store.session_token}
+        of_feast = {secret for value in self._variables.values() for secret in secrets_in(value)}
+        return {secret for secret in of_store | of_feast if secret}
+
     def configure(self) -> None:
         """
         Put the variables into this process's environment.

@@ -10,6 +10,7 @@ from airflow.sdk import Asset, Context
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.exceptions import NothingPendingError
+from feature_ops.history_failures import reading_history
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 
@@ -60,7 +61,8 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
             progress = BackfillProgress(hook.registry_url())
             materializer = Materializer(store, ledger, progress, history, self.dataset.uri)
             try:
-                done = materializer.load(full_refresh=_is_true(self.full_refresh))
+                with reading_history(history.uris, hook.object_store):
+                    done = materializer.load(full_refresh=_is_true(self.full_refresh))
             except NothingPendingError:
                 earlier = self._earlier_try(context, ledger, hook.project(), run_id)
                 if earlier is None:
@@ -185,7 +187,8 @@ class VerifyOnlineOperator(ReconcilingOperator):
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
             verifier = Verifier(store, Ledger(hook.registry_url()), history, self.dataset.uri)
-            keys, features = verifier.verify(self.materialized["files"], get_settings().verify_sample)
+            with reading_history(history.uris, hook.object_store):
+                keys, features = verifier.verify(self.materialized["files"], get_settings().verify_sample)
         return Outcome(
             f"{keys:,} key{'' if keys == 1 else 's'} with {features} features read back: as in the history",
             {"keys": keys, "features": features},

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from feast import FeatureService, FeatureView, Field
+from feast import FeatureView, Field
 from feast.types import Bool, Float32, Int64, String
 
 from feature_ops.commit_points import AFTER, CommitPoint, observed_by

@@ -1,0 +1,236 @@
+"""
+Apply definitions to the feature store, in a process that has Feast's credentials and none of Airflow's.
+
+The functions of on-demand views come with the definitions, and Feast unpickles them: that is a person's
+code. The process takes the lock itself, so it holds it exactly as long as it works, also when the task
+that started it is killed meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_ops.advisory_lock import advisory_lock
+from feature_ops.commit_points import CommitPoint, passing
+from feature_ops.database import database_failures
+from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.feast.applied_commit import AppliedCommit
+from feature_ops.feast.configuration import configuration_file, read_configuration
+from feature_ops.feast.diff import kinds
+from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.feast.importing import import_feast
+from feature_ops.feast.online_failures import online_store_failures
+from feature_ops.feast.refusals import refuse_removals
+from feature_ops.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ApplyRequest:
+    """
+    What is to be applied.
+
+    :param commit: full hash of the commit.
+    :param definitions: what it defines.
+    :param feature_repo: folder whose feature_store.yaml says where the store is.
+    :param live: features that deployed models ask for, by the model's name.
+    :param dump_prefix: ``s3://`` prefix under which the registry is kept as it was before.
+    :param lock_timeout: seconds to wait for other writers.
+    """
+
+    commit: str
+    definitions: Definitions
+    feature_repo: Path
+    live: Mapping[str, list[str]]
+    dump_prefix: str
+    lock_timeout: float
+
+    def to_json(self) -> str:
+        """Return the request as text."""
+        return json.dumps(
+            {
+                "commit": self.commit,
+                "definitions": self.definitions.to_json(),
+                "feature_repo": str(self.feature_repo),
+                "live": dict(self.live),
+                "dump_prefix": self.dump_prefix,
+                "lock_timeout": self.lock_timeout,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ApplyRequest:
+        """Read what :meth:`to_json` wrote."""
+        read: dict[str, Any] = json.loads(text)
+        definitions = Definitions.from_json(read.pop("definitions"))
+        return cls(definitions=definitions, feature_repo=Path(read.pop("feature_repo")), **read)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Labels of the objects that were created, updated and deleted, and where the registry's dump is."""
+
+    created: list[str]
+    updated: list[str]
+    deleted: list[str]
+    dump_uri: str
+
+
+def apply(request: ApplyRequest) -> Applied:
+    """
+    Apply all of it under the lock; doing it twice is doing it once.
+
+    :raises BadInputError: if it would remove what is still read, or can't be applied at all.
+    """
+    configuration = read_configuration(request.feature_repo, os.environ)
+    if request.definitions.project not in ("", configuration.project):
+        raise BadInputError(
+            f"feature_store.yaml of commit {request.commit[:10]} names the project "
+            f"{request.definitions.project!r}, this deployment serves {configuration.project!r}: correct it"
+        )
+    if request.definitions.incomplete:
+        raise BadInputError(
+            f"commit {request.commit[:10]} leaves open what only the data could tell: "
+            f"{'; '.join(request.definitions.incomplete)}. Declare it, then push again"
+        )
+    store = _open(request.feature_repo, configuration.registry_url)
+    note = AppliedCommit(configuration.registry_url, configuration.project)
+    with advisory_lock(configuration.registry_url, configuration.lock_name, request.lock_timeout):
+        from feature_ops.feast.diff.describe import describe_registry
+
+        store.refresh_registry()
+        registered = describe_registry(store.registry, store.project)
+        refuse_removals(registered, request.definitions, request.live, request.commit)
+        dump_uri = _keep_dump(store, request)
+        with passing(CommitPoint.APPLY_BEGUN):
+            note.begin(request.commit)
+        with passing(CommitPoint.DEFINITIONS_APPLIED), online_store_failures(store.config.online_store):
+            created, updated, deleted = _apply(store, registered, request.definitions)
+        with passing(CommitPoint.COMMIT_NOTED):
+            note.finish(request.commit)
+    return Applied(created, updated, deleted, dump_uri)
+
+
+def _open(feature_repo: Path, registry_url: str) -> FeatureStore:
+    # The definitions were made, and so checked, by a plain Feast when the commit was loaded.
+    feast = import_feast()
+    with database_failures(registry_url):
+        store: FeatureStore = feast.FeatureStore(
+            repo_path=str(feature_repo), fs_yaml_file=configuration_file(feature_repo)
+        )
+    return store
+
+
+def _keep_dump(store: FeatureStore, request: ApplyRequest) -> str:
+    """Keep the registry as it is, for people to look into; nothing ever restores it."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    uri = f"{request.dump_prefix}{now}-before-{request.commit[:10]}.pb"
+    content: bytes = store.registry.proto().SerializeToString()
+    with passing(CommitPoint.REGISTRY_DUMPED):
+        ObjectStore.from_environment(os.environ).put_bytes(content, uri)
+    return uri
+
+
+def _apply(
+    store: FeatureStore, registered: Definitions, wanted: Definitions
+) -> tuple[list[str], list[str], list[str]]:
+    from feast.repo_operations import extract_objects_for_apply_delete
+
+    contents = _contents(wanted, store.project)
+    provider: Any = store._get_provider()
+    for view in contents.feature_views:
+        if view.batch_source is not None:
+            provider.validate_data_source(store.config, view.batch_source)
+    to_apply, to_delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
+    store.apply(to_apply, objects_to_delete=to_delete, partial=False)
+    before, after = _labels(registered), _labels(wanted)
+    return (
+        sorted(set(after) - set(before)),
+        sorted(label for label in after if label in before and before[label] != after[label]),
+        sorted(set(before) - set(after) - {f"{kinds.PROJECT} {store.project}"}),
+    )
+
+
+def _labels(definitions: Definitions) -> dict[str, Any]:
+    return {
+        f"{kind} {name}": data for kind, named in definitions.objects.items() for name, data in named.items()
+    }
+
+
+def _contents(definitions: Definitions, project: str) -> Any:
+    """Return the definitions as Feast has them after it read a repository."""
+    from feast import (
+        Entity,
+        FeatureService,
+        FeatureView,
+        OnDemandFeatureView,
+        Project,
+        StreamFeatureView,
+    )
+    from feast.data_source import DataSource
+    from feast.feature_view import DUMMY_ENTITY
+    from feast.labeling.label_view import LabelView
+    from feast.permissions.permission import Permission
+    from feast.repo_contents import RepoContents
+
+    from feature_ops.feast.diff.describe import message_class
+
+    makers = {
+        kinds.PROJECT: Project,
+        kinds.DATA_SOURCE: DataSource,
+        kinds.ENTITY: Entity,
+        kinds.FEATURE_VIEW: FeatureView,
+        kinds.ON_DEMAND_FEATURE_VIEW: OnDemandFeatureView,
+        kinds.STREAM_FEATURE_VIEW: StreamFeatureView,
+        kinds.LABEL_VIEW: LabelView,
+        kinds.FEATURE_SERVICE: FeatureService,
+        kinds.PERMISSION: Permission,
+    }
+    made: dict[str, list[Any]] = {kind: [] for kind in makers}
+    for item in definitions.protos:
+        made[item.kind].append(
+            makers[item.kind].from_proto(message_class(item.kind).FromString(item.message))
+        )
+    return RepoContents(
+        projects=made[kinds.PROJECT] or [Project(name=project)],
+        data_sources=made[kinds.DATA_SOURCE],
+        entities=[*made[kinds.ENTITY], DUMMY_ENTITY],
+        feature_views=made[kinds.FEATURE_VIEW],
+        feature_services=made[kinds.FEATURE_SERVICE],
+        on_demand_feature_views=made[kinds.ON_DEMAND_FEATURE_VIEW],
+        stream_feature_views=made[kinds.STREAM_FEATURE_VIEW],
+        label_views=made[kinds.LABEL_VIEW],
+        permissions=made[kinds.PERMISSION],
+    )
+
+
+def main() -> int:
+    """Read a request from standard input, apply it, and write the answer to the descriptor named first."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    answer: dict[str, Any]
+    try:
+        answer = {"applied": apply(ApplyRequest.from_json(sys.stdin.read())).__dict__}
+    except BadInputError as error:
+        answer = {"refused": str(error)}
+    except FeatureOpsError as error:
+        answer = {"failed": str(error)}
+    with os.fdopen(int(sys.argv[1]), "w") as pipe:
+        json.dump(answer, pipe)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The steps from a commit to an applied feature definition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Context
+
+from feature_ops.exceptions import NothingPendingError
+from feature_ops.git.links import GitCommitLink
+from feature_ops.operator import Outcome, ReconcilingOperator
+from feature_ops.settings import get_settings
+
+if TYPE_CHECKING:
+    from feature_ops.feast.diff.definitions import Definitions
+    from feature_ops.feast.diff.verdict import Diff
+    from feature_ops.git.commits import Commits
+
+_CHANGES_TOLD = 100
+
+
+class ResolveCommitsOperator(ReconcilingOperator):
+    """
+    Find the commit that is wanted and the one that is applied.
+
+    Both are looked up now, never taken from the event that started the run: of ten commits in a burst
+    the first run takes the last.
+
+    :param revision: branch, tag or commit; empty for the watched branch's newest commit. (templated)
+    """
+
+    template_fields: Sequence[str] = ("revision",)
+    operator_extra_links: Collection[Any] = (GitCommitLink(),)
+
+    def __init__(self, *, revision: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.revision = revision
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Ask the git server and the registry."""
+        from feature_ops.feast.applied_commit import AppliedCommit
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.git.hook import GitRepositoryHook
+        from feature_ops.work_folder import work_folder
+
+        settings = get_settings()
+        feast = FeastHook()
+        state = AppliedCommit(feast.registry_url(), feast.project()).state()
+        with (
+            work_folder("resolve") as folder,
+            GitRepositoryHook(settings.git_conn_id).commits(folder) as commits,
+        ):
+            commit = commits.resolve(self.revision)
+            info = commits.info(commit)
+        where = self.revision.strip() or settings.git_branch
+        applied = f"{state.applied[:10]} is applied" if state.applied else "no commit is applied yet"
+        begun = f"; the apply of {state.begun[:10]} was begun and is to be completed" if state.begun else ""
+        template = settings.git_commit_url
+        return Outcome(
+            f"{where} is {commit[:10]} “{info.subject}” by {info.author}; {applied}{begun}",
+            {
+                "commit": commit,
+                "subject": info.subject,
+                "author": info.author,
+                "committed_at": info.committed_at,
+                "applied": state.applied,
+                "begun": state.begun,
+                "commit_url": template.replace("{commit}", commit) if template else None,
+            },
+        )
+
+
+class DiffFeatureServiceOperator(ReconcilingOperator):
+    """
+    Say what the wanted commit changes in the features, by meaning and not by text.
+
+    The commit's code runs in a confined process of its own, see docs/diff.md. Where no applied commit is
+    known, or the git server has lost it, the registry itself is what is compared with.
+
+    :param resolved: facts of the :class:`ResolveCommitsOperator`. (templated)
+    :param feature_service: the service whose changes are told first.
+    """
+
+    template_fields: Sequence[str] = ("resolved",)
+
+    def __init__(self, *, resolved: Any, feature_service: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.resolved: Mapping[str, Any] = resolved
+        self.feature_service = feature_service
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Compare the cheap way first: commits, then code, then what the code defines."""
+        from feature_ops.git.hook import GitRepositoryHook
+        from feature_ops.work_folder import work_folder
+
+        commit, applied, begun = (self.resolved[name] for name in ("commit", "applied", "begun"))
+        if commit == applied and not begun:
+            return self._nothing(f"none: {commit[:10]} is applied already")
+        with (
+            work_folder("diff") as folder,
+            GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
+        ):
+            new = self._export(commits, commit, folder / "new")
+            old = self._export_applied(commits, applied, folder / "old")
+            if old and not begun and self._same_code(old, new):
+                return self._nothing(
+                    f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning"
+                )
+            return self._compare(new, old)
+
+    def _compare(self, new: Path, old: Path | None) -> Outcome:
+        from feature_ops.feast.definitions_store import DefinitionsStore
+        from feature_ops.feast.diff.compare import compare
+        from feature_ops.feast.diff.loading import load
+        from feature_ops.feast.hook import FeastHook
+
+        commit, applied = self.resolved["commit"], self.resolved["applied"]
+        hook = FeastHook()
+        store = DefinitionsStore(hook.object_store)
+        known = {name: store.get(name) for name in (commit, applied if old else None) if name}
+        folders = {commit: new, **({applied: old} if old else {})}
+        missing = {name: folder for name, folder in folders.items() if known.get(name) is None}
+        loaded = load({f"commit {name[:10]}": folder for name, folder in missing.items()}) if missing else {}
+        for name in missing:
+            known[name] = loaded[f"commit {name[:10]}"]
+            store.put(name, loaded[f"commit {name[:10]}"])
+        wanted = known[commit]
+        before = known[applied] if old else self._registered(hook)
+        assert wanted is not None
+        assert before is not None
+        return self._told(compare(before, wanted), store.uri(commit))
+
+    def _told(self, diff: Diff, uri: str) -> Outcome:
+        from feature_ops.feast.diff.verdict import Verdict
+
+        for change in diff.changes:
+            self.log.info("%s: %s", change.verdict, change.sentence)
+        begun = self.resolved["begun"]
+        summary = diff.summary(self.feature_service)
+        return Outcome(
+            f"{summary}; an apply that was begun is completed" if begun else summary,
+            {
+                "commit": self.resolved["commit"],
+                "needed": diff.verdict > Verdict.NONE or bool(begun),
+                "verdict": str(diff.verdict),
+                "summary": summary,
+                "changes": [change.sentence for change in diff.changes][:_CHANGES_TOLD],
+                "services": {name: str(verdict) for name, verdict in diff.services},
+                "definitions_uri": uri,
+            },
+        )
+
+    def _nothing(self, summary: str) -> Outcome:
+        facts = {"commit": self.resolved["commit"], "needed": False, "verdict": "none", "summary": summary}
+        return Outcome(summary, {**facts, "changes": [], "services": {}, "definitions_uri": None})
+
+    def _export(self, commits: Commits, commit: str, folder: Path) -> Path:
+        commits.export(commit, get_settings().feature_repo_path, folder)
+        return folder
+
+    def _export_applied(self, commits: Commits, applied: str | None, folder: Path) -> Path | None:
+        from feature_ops.exceptions import BadInputError
+        from feature_ops.git.errors import UnknownRevisionError
+
+        if not applied:
+            self.log.info("No applied commit is known: comparing with the registry")
+            return None
+        try:
+            return self._export(commits, applied, folder)
+        except UnknownRevisionError as error:
+            self.log.warning("%s. Comparing with the registry instead", error)
+        except BadInputError as error:
+            self.log.warning("The applied commit can't be read: %s. Comparing with the registry", error)
+        return None
+
+    def _same_code(self, old: Path, new: Path) -> bool:
+        from feature_ops.feast.diff.same_code import same_code
+
+        return same_code(old, new)
+
+    def _registered(self, hook: Any) -> Definitions:
+        from feature_ops.feast.diff.describe import describe_registry
+
+        store = hook.store()
+        store.refresh_registry()
+        return describe_registry(store.registry, store.project)
+
+
+class ChangedOperator(ReconcilingOperator):
+    """
+    Let the steps that follow run only if there is something to apply, and say why if there is not.
+
+    :param diff: facts of the :class:`DiffFeatureServiceOperator`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("diff",)
+
+    def __init__(self, *, diff: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.diff: Mapping[str, Any] = diff
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Skip what follows, or let it run."""
+        summary = str(self.diff["summary"])
+        if not self.diff["needed"]:
+            raise NothingPendingError(f"nothing to apply; {summary}")
+        if not get_settings().apply_feature_changes:
+            raise NothingPendingError(
+                f"not applied, since FEATURE_OPS_APPLY_FEATURE_CHANGES is off; {summary}"
+            )
+        return Outcome(f"to apply: {summary}", {"commit": self.diff["commit"]})
+
+
+class ApplyOperator(ReconcilingOperator):
+    """
+    Make the registry what the commit defines: exactly that commit, all of it.
+
+    Runs apart from Airflow, under the lock that materialization takes, and may be repeated. An apply that
+    died in the middle is completed by the next run, whatever commit that one wants.
+
+    :param diff: facts of the :class:`DiffFeatureServiceOperator`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("diff",)
+
+    def __init__(self, *, diff: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.diff: Mapping[str, Any] = diff
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Hand the definitions to the process that applies them."""
+        from feature_ops.exceptions import FeatureOpsError
+        from feature_ops.feast.apply_process import ApplyRequest
+        from feature_ops.feast.applying import run_apply
+        from feature_ops.feast.definitions_store import DefinitionsStore
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.training.live_models import live_features
+
+        settings = get_settings()
+        hook = FeastHook()
+        commit = str(self.diff["commit"])
+        definitions = DefinitionsStore(hook.object_store).get(commit)
+        if definitions is None:
+            raise FeatureOpsError(
+                f"{self.diff['definitions_uri']} is gone: clear diff_feature_service and what follows it"
+            )
+        request = ApplyRequest(
+            commit=commit,
+            definitions=definitions,
+            feature_repo=hook.feature_repo.resolve(),
+            live=live_features(hook.object_store),
+            dump_prefix=f"{settings.storage_uri}/_registry/{hook.project()}/",
+            lock_timeout=settings.lock_timeout,
+        )
+        applied = run_apply(request, hook.environment(), hook.secrets())
+        for what, names in (
+            ("created", applied.created),
+            ("updated", applied.updated),
+            ("deleted", applied.deleted),
+        ):
+            if names:
+                self.log.info("%s: %s", what, ", ".join(names))
+        self.log.info("The registry as it was before is at %s", applied.dump_uri)
+        return Outcome(
+            f"{commit[:10]} is applied: {self.diff['summary']}",
+            {
+                "commit": commit,
+                "verdict": self.diff["verdict"],
+                "created": applied.created,
+                "updated": applied.updated,
+                "deleted": applied.deleted,
+                "dump_uri": applied.dump_uri,
+            },
+        )

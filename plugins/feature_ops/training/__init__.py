@@ -1,0 +1,1 @@
+"""Models that follow the feature definitions."""

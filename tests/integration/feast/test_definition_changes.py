@@ -1,0 +1,253 @@
+"""From a commit to the applied definition: only what changed by meaning, all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from demo.servers import Servers
+from feature_ops.feast.applied_commit import AppliedCommit, applied_commit
+from feature_ops.feast.apply_process import Applied, ApplyRequest, apply
+from feature_ops.object_store import ObjectStore
+from feature_ops.settings import get_settings
+from feature_ops.training.live_models import live_models_uri
+from tests.integration.feast.changes import SERVICE, Changes
+from tests.integration.feast.conftest import CONFIGURATION, TRACKS
+
+if TYPE_CHECKING:
+    from conftest import Radio
+
+    from tests.integration.conftest import GitRepository
+
+WITHOUT_PLAYS = SERVICE.replace(', "plays"', "")
+REORDERED = SERVICE.replace('"energy", "plays"', '"plays", "energy"')
+REFORMATTED = SERVICE.replace("features=[", "features=[\n        ")
+
+
+@pytest.fixture
+def changes(
+    make_radio: Callable[[str], Radio],
+    servers: Servers,
+    git_repository: GitRepository,
+    tmp_path: Path,
+) -> Changes:
+    """The repository with its first commit, nothing applied."""
+    radio = make_radio(CONFIGURATION)
+    work = tmp_path / "work"
+    work.mkdir()
+    made = Changes(work, tmp_path, radio.registry_url, TRACKS.uri)
+    name = git_repository.url.rsplit("/", 1)[-1]
+    made.start(servers.home / "git" / name)
+    return made
+
+
+@pytest.fixture
+def applied(changes: Changes, monkeypatch: pytest.MonkeyPatch) -> Changes:
+    """The repository, its first commit applied; further ones are applied without a process of their own."""
+
+    def in_this_process(request: ApplyRequest, *others: object) -> Applied:
+        return apply(ApplyRequest.from_json(request.to_json()))
+
+    monkeypatch.setattr("feature_ops.feast.applying.run_apply", in_this_process)
+    changes.run()
+    return changes
+
+
+def test_the_first_commit_is_compared_with_the_registry_and_applied_whole(changes: Changes) -> None:
+    assert changes.state.applied is None
+    assert applied_commit() is None
+
+    run = changes.run()
+
+    assert run.said["resolve_commits"].endswith("“Define tracks” by Ada; no commit is applied yet")
+    assert run.facts["diff"]["verdict"] == "additive"
+    assert "feature service tracks_fs" in run.facts["apply"]["created"]
+    assert changes.served() == ["energy", "plays"]
+    assert changes.state.applied == run.facts["resolve_commits"]["commit"] == applied_commit()
+    assert changes.state.begun is None
+
+
+def test_a_feature_taken_out_of_the_service_is_told_in_words_and_stays_in_the_view(applied: Changes) -> None:
+    commit = applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+
+    run = applied.run()
+
+    assert run.said["diff"] == "breaking: − tracks:plays"
+    assert run.said["apply"] == f"{commit[:10]} is applied: breaking: − tracks:plays"
+    assert run.facts["apply"]["updated"] == ["feature service tracks_fs"]
+    assert applied.served() == ["energy"]
+    assert len(applied.store().get_feature_view("tracks").features) == 2
+
+
+@pytest.mark.parametrize(
+    ("subject", "files", "folder"),
+    [
+        ("README", {"README.md": "# Tracks"}, "."),
+        (
+            "whitespace",
+            {"feature_service.py": REFORMATTED},
+            "feature_repo",
+        ),
+        ("comment", {"feature_service.py": f"# More words\n{SERVICE}"}, "feature_repo"),
+        (
+            "order",
+            {"feature_service.py": REORDERED},
+            "feature_repo",
+        ),
+        ("moved", {"feature_service.py": None, "services.py": SERVICE}, "feature_repo"),
+    ],
+)
+def test_a10_a_commit_that_changes_no_feature_is_not_applied(
+    applied: Changes, subject: str, files: dict[str, str | None], folder: str
+) -> None:
+    before = applied.state
+    applied.push(subject, files, folder)
+
+    run = applied.run()
+
+    assert run.skipped
+    assert run.said["changed"].startswith("nothing to apply; none: ")
+    assert applied.state == before
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("from feast import FeatureService\nfs = FeatureService(\n", r"feature_service\.py:2"),
+        ("raise ValueError('no such thing')\n", r"feature_service\.py:1.*no such thing"),
+        ("import nowhere_to_be_found\n", r"feature_service\.py:1.*nowhere_to_be_found"),
+        ("import os\nos._exit(0)\n", "feature_service"),
+    ],
+)
+def test_a11_a_commit_that_does_not_load_fails_in_words_and_touches_nothing(
+    applied: Changes, text: str, told: str
+) -> None:
+    before = applied.state, applied.served()
+    commit = applied.push("Broken", {"feature_service.py": text})
+
+    with pytest.raises(AirflowFailException, match=f"(?s){commit[:10]}.*{told}"):
+        applied.run()
+
+    assert (applied.state, applied.served()) == before
+
+
+def test_an_older_revision_is_the_way_back(applied: Changes) -> None:
+    first = applied.state.applied
+    assert first
+    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+    applied.run()
+
+    run = applied.run(revision=first[:9])
+
+    assert run.said["diff"] == "additive: + tracks:plays"
+    assert applied.served() == ["energy", "plays"]
+    assert applied.state.applied == first
+
+
+def test_a_commit_that_the_server_lost_is_made_up_for_by_the_registry(applied: Changes) -> None:
+    first = applied.state.applied
+    assert first
+    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+    applied.run()
+    AppliedCommit(applied.registry_url, "radio").finish("f" * 40)
+    applied.reset(first)
+    applied.push("Another way", {"note.txt": "x"})
+
+    run = applied.run()
+
+    assert run.said["diff"] == "additive: + tracks:plays"
+    assert applied.served() == ["energy", "plays"]
+
+
+def test_a_field_that_is_still_read_is_not_removed(applied: Changes) -> None:
+    before = applied.state
+    view = applied.features.replace('        Field(name="plays", dtype=Int64),\n', "")
+    applied.push("Drop plays everywhere", {"features.py": view, "feature_service.py": WITHOUT_PLAYS})
+
+    with pytest.raises(AirflowFailException, match=r"tracks:plays is read by the service tracks_fs"):
+        applied.run()
+
+    assert applied.state == before
+    assert applied.served() == ["energy", "plays"]
+
+
+def test_a_field_that_a_deployed_model_reads_is_not_removed(applied: Changes, servers: Servers) -> None:
+    store: ObjectStore = servers.object_store
+    live = f"{live_models_uri()}jukebox.json"
+    store.put_bytes(b'{"model": "jukebox@test", "features": ["tracks:plays"]}', live)
+    applied.push("Out of the service", {"feature_service.py": WITHOUT_PLAYS})
+    applied.run()
+    view = applied.features.replace('        Field(name="plays", dtype=Int64),\n', "")
+    applied.push("Out of the view", {"features.py": view})
+
+    with pytest.raises(AirflowFailException, match="tracks:plays is read by the model jukebox@test"):
+        applied.run()
+    store.delete(live)
+    applied.run()
+
+    assert [feature.name for feature in applied.store().get_feature_view("tracks").features] == ["energy"]
+
+
+def test_an_apply_that_was_begun_is_completed_by_whatever_run_comes_next(applied: Changes) -> None:
+    AppliedCommit(applied.registry_url, "radio").begin("e" * 40)
+
+    run = applied.run()
+
+    assert "was begun and is to be completed" in run.said["resolve_commits"]
+    assert run.said["diff"].endswith("an apply that was begun is completed")
+    assert applied.state.begun is None
+
+
+def test_definitions_for_another_project_are_refused(applied: Changes) -> None:
+    before = applied.state
+    text = (applied.repo / "feature_store.yaml").read_text().replace("project: radio", "project: television")
+    applied.push("Rename", {"feature_store.yaml": text, "feature_service.py": WITHOUT_PLAYS})
+
+    with pytest.raises(AirflowFailException, match=r"names the project 'television'.*serves 'radio'"):
+        applied.run()
+
+    assert applied.state == before
+
+
+def test_told_but_not_applied_where_the_setting_says_so(
+    applied: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_OPS_APPLY_FEATURE_CHANGES", "false")
+    get_settings.cache_clear()
+    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+
+    run = applied.run()
+
+    assert run.skipped
+    assert run.said["changed"].endswith("APPLY_FEATURE_CHANGES is off; breaking: − tracks:plays")
+    assert applied.served() == ["energy", "plays"]
+
+
+def test_the_registry_is_kept_as_it_was_before(applied: Changes, servers: Servers) -> None:
+    from feast.protos.feast.core.Registry_pb2 import Registry
+
+    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+    uri = applied.run().facts["apply"]["dump_uri"]
+
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    kept = Registry.FromString(servers.object_store.client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    (service,) = kept.feature_services
+    assert len(service.spec.features[0].feature_columns) == 2
+
+
+def test_the_commit_s_code_never_sees_a_credential(
+    applied: Changes, caplog: pytest.LogCaptureFixture
+) -> None:
+    spy = "import os\nraise RuntimeError(sorted(os.environ))\n"
+    applied.push("Look around", {"spy.py": spy})
+
+    with pytest.raises(AirflowFailException) as told:
+        applied.run()
+
+    for name in ("AWS_", "AIRFLOW", "FEAST_", "PASSWORD", "TOKEN"):
+        assert name not in str(told.value)
+    assert "spy.py:2" in str(told.value)
