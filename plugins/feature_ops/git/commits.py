@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from posixpath import normpath
 
 from feature_ops.exceptions import BadInputError
 from feature_ops.git.command import Git
@@ -152,7 +153,7 @@ class Commits:
         :param max_bytes: most bytes that all files may have together.
         """
         self.fetch(sha)
-        blobs = {relative: blob for relative, blob in self._files(sha, path.strip("/").removeprefix("."))}
+        blobs = {relative: blob for relative, blob in self._files(sha, path)}
         self._fetch_blobs(sha, set(blobs.values()))
         size = sum(self._sizes(blobs.values()))
         if size > max_bytes:
@@ -198,8 +199,10 @@ class Commits:
 
     def _files(self, sha: str, path: str) -> Iterator[tuple[bytes, str]]:
         """Yield the files' names, relative to the path, and the hashes of their contents."""
-        where = f"{sha}:{path}"
-        code, listing, _ = self._git.attempt("ls-tree", "-r", "-z", where)
+        inside = normpath(path.strip("/"))
+        code, listing, _ = self._git.attempt(
+            "ls-tree", "-r", "-z", f"{sha}:{'' if inside == '.' else inside}"
+        )
         if code != 0:
             raise BadInputError(f"commit {sha} of {self.remote.url} has no folder {path!r}")
         for entry in filter(None, listing.split(b"\0")):

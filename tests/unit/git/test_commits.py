@@ -181,6 +181,15 @@ def test_the_files_under_a_folder_are_written_with_one_fetch(clone: Clone, tmp_p
     assert (tmp_path / "all" / "other").read_text() == "3"
 
 
+@pytest.mark.parametrize("path", ["", ".", "/", "./"])
+def test_no_path_is_the_whole_repository(clone: Clone, tmp_path: Path, path: str) -> None:
+    sha = clone.commit("files", {".hidden/a": "1", "b": "2"})
+    clone.commits().export(sha, path, tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == [".hidden", "a", "b"]
+    clone.commits("again").export(sha, "./.hidden/", tmp_path / "hidden")
+    assert [p.name for p in (tmp_path / "hidden").iterdir()] == ["a"]
+
+
 def test_what_leads_out_of_the_folder_is_refused(clone: Clone, tmp_path: Path) -> None:
     (clone.folder / "repo").mkdir()
     (clone.folder / "repo" / "link").symlink_to("/etc/passwd")
@@ -219,5 +228,8 @@ def test_too_much_and_too_little_are_bad_input(clone: Clone, tmp_path: Path) -> 
     sha = clone.commit("files", {"repo/a": "123456"})
     with pytest.raises(BadInputError, match="has 6 bytes; at most 5"):
         clone.commits().export(sha, "repo", tmp_path / "out", max_bytes=5)
+    for path in ("feature_repo", "repo/a", "../etc", "repo/../.."):
+        with pytest.raises(BadInputError, match="has no folder"):
+            clone.commits("again").export(sha, path, tmp_path / "out")
     with pytest.raises(BadInputError, match="no folder 'feature_repo'"):
         clone.commits("again").export(sha, "feature_repo", tmp_path / "out")
