@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
@@ -63,6 +64,22 @@ def explain_failures(client: Any) -> None:
     events.register("before-parameter-build.s3", remember)
     events.register("after-call.s3", answered)
     events.register("after-call-error.s3", failed)
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Say which object did not arrive whole if its body breaks off in the block."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (BotoCoreError, Boto3Error, HTTPError) as error:
+        raise ObjectStoreError(
+            f"{uri} broke off while it was read ({type(error).__name__}): see whether the object store, and "
+            "what is between, are well; then try again"
+        ) from None
 
 
 def _of_answer(status: int, code: str, what: str, endpoint: str) -> ObjectStoreError | None:

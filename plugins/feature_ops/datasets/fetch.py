@@ -15,6 +15,7 @@ from feature_ops.datasets.guarded_http import ForbiddenAddressError, http_sessio
 from feature_ops.datasets.source import Source, parse_source
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore, split_uri
+from feature_ops.object_store_failures import ObjectStoreRefusedError, reading
 from feature_ops.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,8 +172,6 @@ def _open_file(source: Source, _store: ObjectStore, settings: Settings) -> Itera
 def _open_s3(source: Source, store: ObjectStore, settings: Settings) -> Iterator[Iterator[bytes]]:
     from botocore.exceptions import ClientError
 
-    from feature_ops.object_store_failures import ObjectStoreRefusedError
-
     bucket, key = split_uri(source.url)
     try:
         answer = store.client.get_object(Bucket=bucket, Key=key)
@@ -185,4 +184,9 @@ def _open_s3(source: Source, store: ObjectStore, settings: Settings) -> Iterator
     # Not the body itself: as a context manager it hands out the raw stream.
     with closing(answer["Body"]) as body:
         _check_size(answer["ContentLength"], source, settings)
-        yield body.iter_chunks(CHUNK_SIZE)
+        yield _s3_chunks(body, source)
+
+
+def _s3_chunks(body: Any, source: Source) -> Iterator[bytes]:
+    with reading(source.shown):
+        yield from body.iter_chunks(CHUNK_SIZE)

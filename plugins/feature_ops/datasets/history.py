@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feature_ops.datasets.dataset import Dataset
+from feature_ops.exceptions import BadInputError
+from feature_ops.history_failures import reading_history
 from feature_ops.object_store import ObjectStore, StoredObject, split_uri
 
 if TYPE_CHECKING:
@@ -31,10 +35,47 @@ def _parquet(store: ObjectStore, prefix_uri: str) -> list[StoredObject]:
     return [file for file in store.list(prefix_uri) if file.name.endswith(".parquet")]
 
 
-def open_history(dataset: Dataset, store: ObjectStore) -> History:
-    """Return the dataset's rows on object storage, ready to be scanned."""
-    paths = ["/".join(split_uri(file.uri)) for file in history_files(dataset, store)]
-    return History(dataset, paths, store.filesystem if paths else None)
+@contextmanager
+def open_history(dataset: Dataset, store: ObjectStore) -> Iterator[History]:
+    """
+    Yield the dataset's rows on object storage, ready to be scanned.
+
+    :raises BadInputError: the newest file has a column of another type than the dataset declares.
+    """
+    files = history_files(dataset, store)
+    if not files:
+        yield History(dataset, [])
+        return
+    with reading_history([file.uri for file in files], store):
+        newest = max(files, key=lambda file: (file.modified, file.name))
+        # The others had to agree with it when it came.
+        check_types(dataset, _schema(newest, store), newest.uri)
+        paths = ["/".join(split_uri(file.uri)) for file in files]
+        yield History(dataset, paths, store.filesystem)
+
+
+def _schema(file: StoredObject, store: ObjectStore) -> pa.Schema:
+    import pyarrow.parquet as pq
+
+    return pq.read_schema("/".join(split_uri(file.uri)), filesystem=store.filesystem)
+
+
+def check_types(dataset: Dataset, schema: pa.Schema, place: str) -> None:
+    """
+    Refuse a file of the history whose columns have other types than the dataset declares.
+
+    :param place: the file's URI.
+    :raises BadInputError: they have; the declaration was changed in code.
+    """
+    for declared in dataset.arrow_schema():
+        position = schema.get_field_index(declared.name)
+        found = declared.type if position < 0 else schema.field(position).type
+        if found != declared.type:
+            raise BadInputError(
+                f"column {declared.name!r} is declared as {declared.type}, but {place} has it as {found}: a "
+                f"history has one type per column. Declare it as {found} again; for the other type declare a "
+                "new column, or a dataset of another name"
+            )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.history import History
 from feature_ops.datasets.normalize import ROW_COLUMN
 from feature_ops.datasets.violations import ROWS_SHOWN, Violations, shown_value
+from feature_ops.exceptions import BadInputError
 
 if TYPE_CHECKING:
     import duckdb
@@ -120,7 +121,24 @@ def compare(
         and time counts as ingested after it, whatever the clocks said.
     :param folder: where DuckDB may spill.
     :param memory_limit: what DuckDB may use, such as ``512MB``.
+    :raises BadInputError: that is too little.
     """
+    import duckdb
+
+    try:
+        with _compared(normalized, history, ingested_at, folder, memory_limit) as comparison:
+            yield comparison
+    except duckdb.OutOfMemoryException:
+        raise BadInputError(
+            f"its rows cannot be compared with the history in {memory_limit} of memory: raise "
+            "FEATURE_OPS_MEMORY_LIMIT, or send fewer long texts"
+        ) from None
+
+
+@contextmanager
+def _compared(
+    normalized: Path, history: History, ingested_at: datetime, folder: Path, memory_limit: str
+) -> Iterator[Comparison]:
     import duckdb
 
     options = {

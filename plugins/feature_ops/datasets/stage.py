@@ -12,6 +12,7 @@ from typing import Any
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore, split_uri
+from feature_ops.object_store_failures import reading
 
 # S3 takes up to 10,000 parts of at least 5 MiB each.
 PART_SIZE = 16 * 1024 * 1024
@@ -98,7 +99,7 @@ def download(staged: StagedFile, store: ObjectStore, path: str) -> None:
             ) from None
         raise
     digest = hashlib.sha256()
-    with body, open(path, "wb") as file:
+    with reading(staged.uri), body, open(path, "wb") as file:
         for chunk in body.iter_chunks(1024 * 1024):
             digest.update(chunk)
             file.write(chunk)

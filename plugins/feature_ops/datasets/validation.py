@@ -114,14 +114,16 @@ class Validation:
     def _accept(
         self, normalized: Normalized, folder: Path, acceptance: Acceptance, latest: Generation
     ) -> dict[str, Any] | None:
-        history = open_history(self.dataset, self.store)
-        with compare(
-            normalized.path,
-            history,
-            ingested_at=self.run_after,
-            folder=folder,
-            memory_limit=self.settings.memory_limit,
-        ) as comparison:
+        with (
+            open_history(self.dataset, self.store) as history,
+            compare(
+                normalized.path,
+                history,
+                ingested_at=self.run_after,
+                folder=folder,
+                memory_limit=self.settings.memory_limit,
+            ) as comparison,
+        ):
             comparison.note_conflicts(normalized.violations)
             report = replace(self._report(), normalized=normalized, violations=normalized.violations)
             if report.violations:

@@ -8,6 +8,7 @@ from pathlib import Path
 from feature_ops.dvc.pointers import Pointer
 from feature_ops.exceptions import BadInputError
 from feature_ops.object_store import ObjectStore, split_uri
+from feature_ops.object_store_failures import reading
 
 
 def download(store: ObjectStore, uri: str, target: Path) -> bool:
@@ -17,7 +18,8 @@ def download(store: ObjectStore, uri: str, target: Path) -> bool:
     bucket, key = split_uri(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        store.client.download_file(bucket, key, str(target))
+        with reading(uri):
+            store.client.download_file(bucket, key, str(target))
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return False

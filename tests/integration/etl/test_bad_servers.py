@@ -19,9 +19,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from demo.object_store import weed
 from demo.servers import Servers
+from feature_ops.datasets.dataset import ColumnType
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.settings import get_settings
-from tests.integration.etl.steps import STEPS, Etl, columns, put_source
+from tests.integration.etl import steps
+from tests.integration.etl.steps import STEPS, TRACKS, Etl, columns, put_source
 
 NOWHERE = "127.0.0.1:9"
 
@@ -161,6 +163,38 @@ def test_a_bucket_that_takes_no_more_is_worth_another_try(
     assert "out of space" in line
     etl.run("upload", "materialize", "verify")
     assert etl.facts["verify"]["keys"] == 2
+
+
+@pytest.mark.parametrize("step", ["materialize", "verify"])
+def test_a_damaged_file_of_the_history_is_named_before_anything_is_written(
+    step: str, etl: Etl, there: Callable[[], Any], servers: Servers
+) -> None:
+    prepared(etl, step)
+    (file,) = servers.object_store.list(TRACKS.uri)
+    content, _ = servers.object_store.get_bytes(file.uri) or (b"", "")
+    servers.object_store.put_bytes(content[:4] + b"\xff" * 300 + content[304:], file.uri)
+    line = refusal(etl, step, there, retried=False)
+    assert line.startswith(f"{file.uri} is damaged: it does not hold what its name says. Remove it and run")
+    servers.object_store.delete(file.uri)
+    etl.run("upload", *STEPS[STEPS.index(step) :])
+    assert etl.facts["verify"]["keys"] == 2
+
+
+def test_a_type_that_was_changed_in_code_is_noticed_before_anything_is_written(
+    etl: Etl, there: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(etl, "materialize")
+    changed = [
+        column.model_copy(update={"type": ColumnType.DOUBLE}) if column.name == "plays" else column
+        for column in TRACKS.columns
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "TRACKS", TRACKS.model_copy(update={"columns": tuple(changed)}))
+        line = refusal(etl, "materialize", there, retried=False)
+    assert re.search(
+        r"column 'plays' is declared as double, but .*/tracks/\w+\.parquet has it as int64", line
+    )
+    completes(etl, "materialize")
 
 
 REGISTRIES: tuple[tuple[Callable[[str], str], str, bool], ...] = (

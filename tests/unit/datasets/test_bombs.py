@@ -163,8 +163,8 @@ def texts(rows: Callable[..., dict[str, Any]], text: str, count: int) -> pa.Tabl
 @pytest.mark.parametrize(
     ("length", "count", "words"),
     [
-        (1_000_000, 20_000, "column 'note' has too many long texts: those of more than 16,384 bytes take"),
-        (16_000, 100_000, "the parquet file unpacks to more than 1,073,741,824 bytes: split it, or raise"),
+        (1_000_000, 20_000, "column 'note' has too many long texts: those of more than 4,096 bytes take"),
+        (4_000, 400_000, "the parquet file unpacks to more than 1,073,741,824 bytes: split it, or raise"),
     ],
 )
 def test_one_text_in_thousands_of_rows_is_never_written_out(
