@@ -80,8 +80,8 @@ def _check(uri: str, store: ObjectStore) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         raise ObjectStoreError(
-            f"{uri} was listed and is gone: another run moved it, or a person removed it. Try again; a new run "
-            "of the DAG puts it back from the DVC remote"
+            f"{uri} was listed and is gone: another run moved it, or a person removed it. Try again; if git "
+            "points to it, a new run of the DAG puts it back"
         ) from None
     named = _NAMED_BY_CONTENT.fullmatch(uri.rsplit("/", 1)[-1])
     if named and not digest.hexdigest().startswith(named[1]):

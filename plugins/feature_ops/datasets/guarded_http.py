@@ -1,8 +1,11 @@
 """
-HTTP that never talks to a forbidden address.
+HTTP that never talks to a forbidden address and never tells a query, which may hold a signature.
 
 The address is checked on the connected socket, before anything is sent on it. A check of the
 name beforehand could be passed by a DNS server that answers differently the second time.
+
+The libraries log and quote the target of a request. So they get it without its query, which is put
+back when the request is sent.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ def http_session(private_addresses: bool) -> Session:
     """
     Return a session that goes straight to its host, follows no redirect and sends no stored password.
 
+    It is for one request after the other.
+
     :param private_addresses: whether loopback, private and link-local addresses are allowed.
         Where they are not, connecting to one raises :class:`ForbiddenAddressError`.
     """
@@ -54,16 +59,15 @@ def http_session(private_addresses: bool) -> Session:
     session.trust_env = False
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
     session.headers["Accept-Encoding"] = "identity"
-    if not private_addresses:
-        adapter = _guarded_adapter()
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+    adapter = _guarded_adapter(private_addresses)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
     return session
 
 
-def _refuse_private(connection: socket.socket, host: str) -> socket.socket:
+def _checked(connection: socket.socket, host: str, private_addresses: bool) -> socket.socket:
     address = connection.getpeername()[0]
-    if not is_public(address):
+    if not private_addresses and not is_public(address):
         connection.close()
         raise ForbiddenAddressError(
             f"{host} is at {address}, which is not a public address (FEATURE_OPS_SOURCE_PRIVATE_ADDRESSES)"
@@ -71,18 +75,29 @@ def _refuse_private(connection: socket.socket, host: str) -> socket.socket:
     return connection
 
 
-def _guarded_adapter() -> Any:
+def _guarded_adapter(private_addresses: bool) -> Any:
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+    hidden = {"query": ""}
+
+    def whole(target: str) -> str:
+        return f"{target}?{hidden['query']}" if hidden["query"] else target
+
     class GuardedHttp(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _refuse_private(super()._new_conn(), self.host)
+            return _checked(super()._new_conn(), self.host, private_addresses)
+
+        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+            super().putrequest(method, whole(url), *args, **kwargs)
 
     class GuardedHttps(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _refuse_private(super()._new_conn(), self.host)
+            return _checked(super()._new_conn(), self.host, private_addresses)
+
+        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+            super().putrequest(method, whole(url), *args, **kwargs)
 
     class GuardedHttpPool(HTTPConnectionPool):
         ConnectionCls = GuardedHttp
@@ -94,5 +109,9 @@ def _guarded_adapter() -> Any:
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
             self.poolmanager.pool_classes_by_scheme = {"http": GuardedHttpPool, "https": GuardedHttpsPool}
+
+        def request_url(self, *args: Any, **kwargs: Any) -> str:
+            target, _, hidden["query"] = super().request_url(*args, **kwargs).partition("?")
+            return target
 
     return GuardedAdapter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,12 @@ class Site(BaseHTTPRequestHandler):
 
     def page_busy(self) -> None:
         self._answer(503, b"later", {})
+
+    def page_signed(self) -> None:
+        self._answer(302, b"", {"Location": f"/redirected?{self.path.partition('?')[2]}"})
+
+    def page_redirected(self) -> None:
+        self._answer(200, self.path.partition("?")[2].encode(), {})
 
     def page_moved(self) -> None:
         self._answer(302, b"", {"Location": "/data"})
@@ -113,6 +120,18 @@ def settings(**changes: Any) -> Settings:
 def fetch(url: str, chosen: Settings) -> bytes:
     with open_source(parse_source(url, chosen), ObjectStore(), chosen) as chunks:
         return b"".join(chunks)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_signature_reaches_the_server_and_no_log(
+    private: bool, site: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feature_ops.datasets.guarded_http.is_public", lambda address: True)
+    caplog.set_level(logging.DEBUG)
+    url = f"{site}/signed?X-Amz-Signature=hunter2&a=%2F%20b"
+    assert fetch(url, settings(source_private_addresses=private)) == b"X-Amz-Signature=hunter2&a=%2F%20b"
+    assert '"GET /redirected HTTP/1.1" 200' in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.parametrize("page", ["data", "moved"])
