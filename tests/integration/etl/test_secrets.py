@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import sqlalchemy
@@ -33,6 +34,9 @@ class Search:
         self._secrets = [secret.encode() for secret in secrets]
         self.found: set[str] = set()
         self.searched = 0
+
+    def add(self, *secrets: str) -> None:
+        self._secrets += [secret.encode() for secret in secrets]
 
     def text(self, place: str, content: bytes) -> None:
         self.searched += 1
@@ -200,4 +204,37 @@ def test_d10_no_password_is_told_by_a_run_that_it_fails(
         search.text("a wrong password of Valkey", told)
         assert b"does not accept the sign-in: correct user name and password" in told
     assert list(work.iterdir()) == []
+    assert search.found == set()
+
+
+def test_a_signature_of_a_dataset_url_is_told_nowhere(
+    search: Search,
+    child: Callable[..., subprocess.Popen[bytes]],
+    servers: Servers,
+    registry_url: str,
+    git_repository: Any,
+    feature_repo: Path,
+) -> None:
+    """It comes from the settings here: what a person types, Airflow keeps with the run."""
+    bucket, key = split_uri(put_source(servers.object_store, columns("a", "b")))
+    signed = servers.object_store.client.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}
+    )
+    (signature,) = (
+        values[0] for name, values in parse_qs(urlsplit(signed).query).items() if "ignature" in name
+    )
+    search.add(signature, quote(signature, safe=""))
+    settings = {"FEATURE_OPS_SOURCE_PRIVATE_ADDRESSES": "true"}
+    with watched(search, feature_repo / "work"):
+        good = child("", *STEPS[:3], FEATURE_OPS_ETL_DATASET_URL=signed, **settings)
+        output, errors = good.communicate(timeout=240)
+        expired = signed.replace(key, "missing.parquet")
+        bad = child("", "ingest", FEATURE_OPS_ETL_DATASET_URL=expired, **settings)
+        told = b"".join(bad.communicate(timeout=240))
+    for content in (output, errors, told):
+        search.text("what steps keep and log", content)
+    assert b"version succeeded" in errors
+    assert b"DEBUG:urllib3.connectionpool" in errors
+    assert re.search(rb"missing.parquet answered 40\d", told)
+    search_servers(search, servers, registry_url, git_repository.url)
     assert search.found == set()
