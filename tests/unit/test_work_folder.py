@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from feature_ops.settings import get_settings
-from feature_ops.work_folder import MARKER, PREFIX, work_folder
+from feature_ops.work_folder import MARKER, PREFIX, WorkFolderFullError, work_folder
 
 
 @pytest.fixture
@@ -55,3 +56,21 @@ def test_a_folder_that_nobody_marked_stays_whatever_its_name(parent: Path) -> No
     (strangers[1] / MARKER).touch()
     with work_folder("one"):
         assert all(folder.is_dir() for folder in strangers)
+
+
+def test_a_full_disk_is_told_with_the_folder_and_the_setting(parent: Path) -> None:
+    told = pytest.raises(WorkFolderFullError, match=f"{parent}: .*FEATURE_OPS_WORK_DIR")
+    with told as error, work_folder("test"):
+        raise OSError(errno.ENOSPC, "No space left on device", "a file")
+    assert "try again" in str(error.value)
+    assert list(parent.iterdir()) == []
+
+
+def test_a_full_disk_behind_another_error_is_told(parent: Path) -> None:
+    with pytest.raises(WorkFolderFullError), work_folder("test"):
+        raise ValueError("a library's own word for it") from OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+def test_a_full_disk_of_a_server_is_not_taken_for_this_one(parent: Path) -> None:
+    with pytest.raises(ValueError, match="remote: No space left"), work_folder("test"):
+        raise ValueError("remote: No space left on device")

@@ -62,6 +62,8 @@ class TcpProxy:
         self._listener: socket.socket | None = None
         self._to_lose: Callable[[bytes], bool] | None = None
         self._cut_after_loss = False
+        self._act: Callable[[], None] | None = None
+        self._act_at = 0
         self.port = 0
         self.requests = self.writes = self.lost = 0
         self.open()
@@ -95,6 +97,14 @@ class TcpProxy:
         """
         self._cut_after_loss = not stay_open
         self._to_lose = self._is_write if writes_only else lambda request: True
+
+    def before_request(self, number: int, act: Callable[[], None]) -> None:
+        """
+        Act once before a request is passed on, while its client waits.
+
+        :param number: 1 for the very next request.
+        """
+        self._act_at, self._act = self.requests + number, act
 
     def _is_write(self, request: bytes) -> bool:
         return self._protocol.write.search(request) is not None
@@ -146,6 +156,9 @@ class TcpProxy:
         if not pair.asked:
             pair.asked = True
             self.requests += 1
+            if self._act is not None and self.requests >= self._act_at:
+                act, self._act = self._act, None
+                act()
         self.writes += self._is_write(data)
         if self._to_lose is not None and self._to_lose(data):
             self._to_lose, pair.answer_to_be_lost = None, True

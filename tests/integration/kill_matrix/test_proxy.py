@@ -125,6 +125,17 @@ def test_it_may_stay_closed_after_a_lost_answer(proxy: TcpProxy, shop: Shop) -> 
     assert (shop.orders, proxy.lost) == ([b"see tea"], 1)
 
 
+def test_it_acts_before_a_request_is_passed_on(proxy: TcpProxy, shop: Shop) -> None:
+    seen: list[list[bytes]] = []
+    with connect(proxy) as one:
+        ask(one, b"see tea")
+        proxy.before_request(2, lambda: seen.append(list(shop.orders)))
+        ask(one, b"buy tea")
+        ask(one, b"buy rice")
+        ask(one, b"see rice")
+    assert seen == [[b"see tea", b"buy tea"]]
+
+
 def test_a_server_that_is_away_is_away_behind_the_proxy_too(proxy: TcpProxy, shop: Shop) -> None:
     shop.close()
     with pytest.raises(ConnectionError), connect(proxy) as one:
