@@ -51,7 +51,8 @@ def canonical(message: Any, function: Mapping[str, Any] | None = None) -> dict[s
         deprecated = data.pop("user_defined_function")
         data.setdefault("feature_transformation", {"user_defined_function": deprecated})
     if function is not None and "user_defined_function" in data.get("feature_transformation", {}):
-        data["feature_transformation"]["user_defined_function"].update(function)
+        known = {key: function[key] for key in ("source", "uses", "code") if key in function}
+        data["feature_transformation"]["user_defined_function"].update(known)
     if "version" in data:
         data["version"] = _version(data["version"])
     if "ttl" in data and not data["ttl"]:
@@ -143,8 +144,7 @@ def _message(value: Any) -> Any:
         seconds = value.ToNanoseconds() / 1e9
         return int(seconds) if seconds.is_integer() else seconds
     if kind in _FUNCTIONS:
-        # The name and the serialized code, which holds file names and line numbers, mean nothing.
-        return {"source": normalised_source(value.body_text)} if value.body_text else {}
+        return _function(value)
     if kind == "feast.core.SubstraitTransformationV2":
         return {"plan": hashlib.sha256(value.substrait_plan).hexdigest()}
     if kind == "feast.core.FeatureViewProjection":
@@ -154,6 +154,15 @@ def _message(value: Any) -> Any:
     if kind == "feast.core.DataSource":
         return _plain(value)
     return _plain(value)
+
+
+def _function(value: Any) -> dict[str, str]:
+    # The name and the serialized code, which holds file names and line numbers, mean nothing.
+    said = {
+        "source": value.body_text and normalised_source(value.body_text),
+        "mode": getattr(value, "mode", ""),
+    }
+    return {key: text for key, text in said.items() if text}
 
 
 def _bytes(value: bytes) -> Any:

@@ -70,10 +70,20 @@ def serialize(kind: str, feast_object: Any) -> SerializedObject:
     """Return a Feast object as its protobuf message, without what only a registry knows (``meta``)."""
     message = feast_object.to_proto()
     _clear_meta(message)
+    if kind == STREAM_FEATURE_VIEW:
+        _without_columns(message.spec)
     if kind == DATA_SOURCE:
         kind_of_source = type(feast_object)
         message.data_source_class_type = f"{kind_of_source.__module__}.{kind_of_source.__name__}"
     return SerializedObject(kind, str(feast_object.name), message.SerializeToString(deterministic=True))
+
+
+def _without_columns(spec: Any) -> None:
+    # Feast lists the entities' columns among a stream view's features, too, and reads them back as such.
+    columns = {column.name for column in spec.entity_columns}
+    features = [feature for feature in spec.features if feature.name not in columns]
+    del spec.features[:]
+    spec.features.extend(features)
 
 
 def _clear_meta(message: Any) -> None:

@@ -228,6 +228,8 @@ def _request(source: str, old: Data, new: Data) -> Iterator[Told]:
 
 
 def _request_options(old: Any, new: Any, name: str) -> Iterator[Told]:
+    was, now = ({key: value for key, value in (side or {}).items() if key != "schema"} for side in (old, new))
+    yield from _breaking(was, now, name)
     for told in _features((old or {}).get("schema"), (new or {}).get("schema"), name):
         # Every caller sends these values.
         verdict = told.verdict if told.verdict is METADATA else BREAKING

@@ -35,7 +35,11 @@ def main() -> None:
     answer, lifeline = int(sys.argv[1]), int(sys.argv[2])
     request = json.load(sys.stdin)
     sys.path.append(request["packages"])
+    # Once, and before each fork, what every fork needs.
     import feast.repo_operations  # noqa: F401
+
+    import feature_ops.feast.diff.describe
+    import feature_ops.feast.diff.foreign  # noqa: F401
 
     result = {label: _load(folder, request, lifeline) for label, folder in request["folders"].items()}
     with os.fdopen(answer, "w") as file:

@@ -16,22 +16,26 @@ from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.describe import describe
 from feature_ops.feast.diff.foreign import collected
 
-#: code of a repository → Feast's own contents of it, and its definitions
-Parse = Callable[[str], tuple[Any, Definitions]]
+#: code of a repository, folder of its file → Feast's own contents of it, and its definitions
+Parse = Callable[..., tuple[Any, Definitions]]
 
 
-@pytest.fixture(scope="module")
+# Python would take a module of the same name for the same module.
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
 def parse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
     """Feast's own reading of a repository, then what the sandboxed process does with it."""
     from feast.repo_operations import parse_repo
 
-    counter = itertools.count()
     home, path = Path.cwd(), list(sys.path)
 
-    def parsed(code: str) -> tuple[Any, Definitions]:
-        # Python would take a module of the same name for the same module.
+    def parsed(code: str, inner: str = "") -> tuple[Any, Definitions]:
         folder = tmp_path_factory.mktemp("repo")
-        (folder / f"definitions_{next(counter)}.py").write_text(code)
+        file = folder / inner / f"definitions_{next(_NUMBERS)}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code)
         sys.path[:] = [*path, str(folder)]
         importlib.invalidate_caches()
         os.chdir(folder)

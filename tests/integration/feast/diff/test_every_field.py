@@ -231,15 +231,17 @@ Path = tuple[str, ...]
 def _paths(descriptor: Any, before: Path = ()) -> Iterator[Path]:
     for field in descriptor.fields:
         path = (*before, field.name)
-        message = field.message_type
-        if message is None or message.GetOptions().map_entry and not _map_of_messages(message):
-            yield path
-        elif _inner(message).full_name in _WHOLE:
+        if _is_leaf(field):
             yield path
         else:
-            yield from _paths(_inner(message), path)
-            if not _inner(message).fields:
-                yield path
+            yield from _paths(_inner(field.message_type), path)
+
+
+def _is_leaf(field: Any) -> bool:
+    message = field.message_type
+    if message is None or (message.GetOptions().map_entry and not _map_of_messages(message)):
+        return True
+    return _inner(message).full_name in _WHOLE or not _inner(message).fields
 
 
 def _map_of_messages(message: Any) -> bool:

@@ -50,6 +50,9 @@ def _with_copies(*objects: str, readers: tuple[str, ...] = ("ratios", "checkout"
     return dict.fromkeys([*objects, *readers], UPDATED)
 
 
+_COUNT = 'Field(name="count", dtype=Int64)'
+_AMOUNT = 'Field(name="amount", dtype=Float64, description="in euros")'
+
 PAIRS = [
     # --- what means nothing
     Pair("a comment", "VAT = 1.19", "VAT = 1.19  # percent", NONE),
@@ -65,18 +68,17 @@ PAIRS = [
     ),
     Pair(
         "order of a schema",
-        '        Field(name="count", dtype=Int64),\n        Field(name="amount", dtype=Float64, description="in euros"),\n',
-        '        Field(name="amount", dtype=Float64, description="in euros"),\n        Field(name="count", dtype=Int64),\n',
+        f"{_COUNT},\n        {_AMOUNT},\n",
+        f"{_AMOUNT},\n        {_COUNT},\n",
         NONE,
         # The service takes the view's order over; see above.
         plan={"orders": UPDATED, "reporting": UPDATED},
     ),
     Pair("order of tags", '{"team": "shop"}', 'dict(reversed(list({"team": "shop"}.items())))', NONE),
-    Pair("a Python variable is renamed", "VAT = 1.19\n", "VAT = 1.19\nlater_used = VAT\n", NONE),
     Pair(
         "a default is written out",
-        "    entities=[customer],\n    ttl=timedelta(days=2),",
-        "    entities=[customer],\n    online=True,\n    offline=False,\n    version='latest',\n    ttl=timedelta(days=2),",
+        "    source=orders_source,\n",
+        "    source=orders_source,\n    online=True,\n    offline=False,\n    version='latest',\n",
         NONE,
     ),
     Pair(
@@ -87,8 +89,8 @@ PAIRS = [
     ),
     Pair(
         "ttl None is ttl 0",
-        '    entities=[customer],\n    schema=[\n        Field(name="customer_id", dtype=Int64),\n        Field(name="fraud"',
-        '    entities=[customer],\n    ttl=None,\n    schema=[\n        Field(name="customer_id", dtype=Int64),\n        Field(name="fraud"',
+        "    source=labels_source,\n",
+        "    source=labels_source,\n    ttl=None,\n",
         NONE,
         # The registry reads "no ttl" back as zero, and zero means forever.
         plan={"labels": UPDATED},
