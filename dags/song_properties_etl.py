@@ -36,9 +36,13 @@ with DAG(
             settings.etl_dataset_url,
             type=["null", "string"],
             title="Dataset URL",
-            description="Parquet file to ingest. Rows that are already known are left out.",
+            description=(
+                "Parquet file to ingest. Rows that are already known are left out. No user name or password; "
+                "Airflow keeps a signed URL with the run, for all who may see it."
+            ),
             examples=["https://example.org/new_songs.parquet", "s3://data/inbox/new_songs.parquet"],
-            pattern=r"^[a-z][a-z0-9]*://\S+$",
+            # A user name or password is refused before it is kept with a run.
+            pattern=r"^[a-z][a-z0-9]*://[^\s/?#@]*([/?#]\S*)?$",
         ),
         "repo_url": Param(
             None,
@@ -48,7 +52,7 @@ with DAG(
                 f"Git repository that keeps the data's versions. Empty: that of the connection "
                 f"{settings.git_conn_id}; any other must be on the same host."
             ),
-            pattern=r"^\S+$",
+            pattern=r"^(?!https?://[^/]*@)\S+$",
         ),
         "event_timestamp_column": Param(
             None,
