@@ -78,6 +78,7 @@ class Settings(BaseSettings):
         50_000, ge=1, description="Rows of a shard when a whole history is written to the online store."
     )
     staging_days: int = Field(7, ge=1, description="Days that staged source files are kept.")
+    quarantine_days: int = Field(90, ge=1, description="Days that refused files and reports are kept.")
     verify_sample: int = Field(200, ge=1, description="Keys that verify_online reads back.")
     lock_timeout: float = Field(600.0, gt=0, description="Seconds to wait for the feature store's lock.")
 

@@ -31,7 +31,7 @@ class IngestOperator(ReconcilingOperator):
         self.dataset_url = dataset_url
 
     def reconcile(self, context: Context) -> Outcome:
-        """Fetch the file anew, in place of what an earlier try left, and remove old staged files."""
+        """Fetch the file anew, in place of what an earlier try left, and remove old files of other runs."""
         from feature_ops.datasets.fetch import open_source
         from feature_ops.datasets.source import parse_source, wanted_url
         from feature_ops.datasets.stage import SOURCE_FILE, run_folder, stage, sweep
@@ -43,11 +43,15 @@ class IngestOperator(ReconcilingOperator):
         uri = f"{self.dataset.staging_uri}{run_folder(context['dag_run'].run_id)}/{SOURCE_FILE}"
         with open_source(source, store, settings) as chunks:
             staged = stage(chunks, store, uri)
-        oldest = datetime.now(UTC) - timedelta(days=settings.staging_days)
+        now = datetime.now(UTC)
+        kept = {
+            self.dataset.staging_uri: settings.staging_days,
+            self.dataset.quarantine_uri: settings.quarantine_days,
+        }
         with passing(CommitPoint.STAGING_SWEPT):
-            swept = sweep(store, self.dataset.staging_uri, oldest)
+            swept = sum(sweep(store, uri, now - timedelta(days=days)) for uri, days in kept.items())
         if swept:
-            self.log.info("Removed %d staged files older than %d days", swept, settings.staging_days)
+            self.log.info("Removed %d staged or refused files that were older than they are kept", swept)
         return Outcome(
             f"{staged.size:,} bytes from {source.shown}",
             {"staged_uri": staged.uri, "source": source.shown, "bytes": staged.size, "sha256": staged.sha256},

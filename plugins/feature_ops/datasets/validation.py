@@ -216,5 +216,5 @@ class Validation:
         more = f"; and {len(wrong) - 1} more rules are broken" if len(wrong) > 1 else ""
         raise BadInputError(
             f"{self.source} is refused: {wrong[0]}{more}. Correct the file and trigger a new run; "
-            f"report: {quarantine}/{REPORT_FILE}"
+            f"report, kept for {self.settings.quarantine_days} days: {quarantine}/{REPORT_FILE}"
         )

@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from feature_ops.advisory_lock import advisory_lock
+from feature_ops.datasets import stage as stage_module
 from feature_ops.datasets.stage import PART_SIZE, stage, sweep
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.object_store import split_uri
@@ -229,6 +230,25 @@ def test_old_staged_files_and_uploads_of_killed_runs_are_swept_and_young_ones_ke
     assert unfinished_uploads(steps) == []
     assert list(steps.store.list(steps.dataset.staging_uri)) == []
     assert steps.store.exists(elsewhere)
+
+
+def test_an_ingest_sweeps_staging_and_quarantine_each_after_its_days(
+    steps: Steps, plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = {}
+    honest = stage_module.sweep
+
+    def noted(store: Any, prefix: str, before: datetime) -> int:
+        swept[prefix] = (datetime.now(UTC) - before).days
+        return honest(store, prefix, before)
+
+    monkeypatch.setattr(stage_module, "sweep", noted)
+    monkeypatch.setenv("FEATURE_OPS_QUARANTINE_DAYS", "30")
+    get_settings.cache_clear()
+    steps.store.put_bytes(b"{}", f"{steps.dataset.quarantine_uri}run/report.json")
+    steps.ingest(steps.source(plants("fern")), RUN)
+    assert swept == {steps.dataset.staging_uri: 7, steps.dataset.quarantine_uri: 30}
+    assert steps.store.exists(f"{steps.dataset.quarantine_uri}run/report.json")
 
 
 def test_no_scratch_file_is_left(
