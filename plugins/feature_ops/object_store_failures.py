@@ -24,6 +24,10 @@ class ObjectStoreError(FeatureOpsError):
     """The object store did not do its part; a later try may find it well."""
 
 
+class UploadGoneError(ObjectStoreError):
+    """The object store does not know the upload: it is complete or aborted, and the answer was lost."""
+
+
 class ObjectStoreRefusedError(ObjectStoreError, BadInputError):
     """
     The object store knows the account not, does not let it do this, or has no such bucket.
@@ -90,6 +94,11 @@ def _of_answer(status: int, code: str, what: str, endpoint: str) -> ObjectStoreE
             f"{what}: there is no such bucket at {endpoint}: create it, or correct FEATURE_OPS_STORAGE_URI "
             "or FEATURE_OPS_DVC_REMOTE_URI",
             code,
+        )
+    if code == "NoSuchUpload":
+        return UploadGoneError(
+            f"{what}: the object store at {endpoint} does not know the upload any more ({code}): an answer "
+            "of it may have been lost; try again"
         )
     if code in _SIGN_IN:
         return _wrong_sign_in(code, endpoint)

@@ -53,6 +53,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         (403, "QuotaExceeded", True, "has no room for it .*raise the quota"),
         (500, "InternalError", True, r"failed \(InternalError\): it may be overloaded or out of space"),
         (503, "SlowDown", True, r"failed \(SlowDown\)"),
+        (404, "NoSuchUpload", True, r"does not know the upload any more \(NoSuchUpload\): .*try again"),
     ],
 )
 def test_a_refusal_says_what_to_do_and_whether_to_try_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore, split_uri
-from feature_ops.object_store_failures import reading
+from feature_ops.object_store_failures import UploadGoneError, reading
 
 # S3 takes up to 10,000 parts of at least 5 MiB each.
 PART_SIZE = 16 * 1024 * 1024
@@ -61,7 +62,9 @@ def stage(chunks: Iterator[bytes], store: ObjectStore, uri: str) -> StagedFile:
         with passing(CommitPoint.SOURCE_STAGED):
             store.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     except BaseException:
-        store.client.abort_multipart_upload(**upload)
+        # What went wrong is told, not that tidying up did, too: the sweep removes what stays.
+        with suppress(FeatureOpsError):
+            store.client.abort_multipart_upload(**upload)
         raise
     return StagedFile(uri=uri, size=size, sha256=digest.hexdigest())
 
@@ -109,7 +112,7 @@ def download(staged: StagedFile, store: ObjectStore, path: str) -> None:
 
 def sweep(store: ObjectStore, prefix_uri: str, before: datetime) -> int:
     """
-    Delete staged files that were last written before a moment, and uploads that never ended.
+    Delete files that were last written before a moment, and uploads that never ended.
 
     :returns: how many files were deleted.
     """
@@ -126,6 +129,8 @@ def _abort_uploads(store: ObjectStore, prefix_uri: str, before: datetime) -> Non
     for page in pages:
         for upload in page.get("Uploads", ()):
             if upload["Initiated"] < before and upload["Key"].startswith(prefix):
-                store.client.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+                # Another run's sweep may have been faster.
+                with suppress(UploadGoneError):
+                    store.client.abort_multipart_upload(
+                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )

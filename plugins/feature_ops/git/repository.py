@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -16,8 +17,11 @@ from feature_ops.git.errors import (
     GitError,
     MovedError,
     NoRepositoryError,
+    UnreachableError,
     WrongCredentialsError,
 )
+
+log = logging.getLogger(__name__)
 
 # What servers say when somebody else's push came first.
 _MOVED = re.compile(
@@ -188,6 +192,9 @@ class Repository:
                 return there
             try:
                 self.push()
+            except UnreachableError:
+                # It may have arrived and only the answer was lost: the next look will tell.
+                log.info("The answer to a push was lost: looking whether it has arrived")
             except MovedError:
                 time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311
         raise MovedError(
@@ -227,9 +234,18 @@ class Repository:
             return self._git.run(*arguments, stdin=stdin, extra=extra)
         except WrongCredentialsError as error:
             raise self.remote.sign_in_error(error) from None
+        except UnreachableError as error:
+            raise self._named(error) from None
 
     def _raise_unless_zero(self, code: int, errors: str) -> None:
         if code == 0:
             return
         error = git_error(errors)
-        raise self.remote.sign_in_error(error) if isinstance(error, WrongCredentialsError) else error
+        if isinstance(error, WrongCredentialsError):
+            raise self.remote.sign_in_error(error)
+        raise self._named(error)
+
+    def _named(self, error: GitError) -> GitError:
+        """Return the error with the server's address, which git leaves out when an answer breaks off."""
+        address = self.remote.url
+        return error if address in str(error) else type(error)(f"{address}: {error}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from feature_ops.exceptions import BadInputError
-from feature_ops.git.errors import DeclinedError, MovedError, NoRepositoryError
+from feature_ops.git.errors import DeclinedError, MovedError, NoRepositoryError, UnreachableError
 from feature_ops.git.repository import Author, Remote, Repository
 
 AUTHOR = Author("Ada", "ada@localhost")
@@ -126,6 +126,23 @@ def test_a_server_that_says_ok_to_the_loser_of_a_race_is_not_believed(
     commit = repository.publish(lambda: repository.commit({"a": b"1"}, "a", AUTHOR))
     assert len(pushes) == 2
     assert git(bare, "rev-parse", "main").strip() == commit
+
+
+def test_a_push_whose_answer_was_lost_is_found_to_have_arrived(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = opened(bare)
+    honest, pushes = repository.push, []
+
+    def push_and_hear_nothing() -> None:
+        pushes.append(1)
+        honest()
+        raise UnreachableError("the remote end hung up")
+
+    monkeypatch.setattr(repository, "push", push_and_hear_nothing)
+    commit = repository.publish(lambda: repository.commit({"a": b"1"}, "a", AUTHOR))
+    assert len(pushes) == 1
+    assert git(bare, "rev-list", "main").split() == [commit]
 
 
 def test_endless_competition_ends_with_an_error(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
