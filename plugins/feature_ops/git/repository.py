@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 import time
@@ -20,8 +19,6 @@ from feature_ops.git.errors import (
     UnreachableError,
     WrongCredentialsError,
 )
-
-log = logging.getLogger(__name__)
 
 # What servers say when somebody else's push came first.
 _MOVED = re.compile(
@@ -185,16 +182,19 @@ class Repository:
         :param add_missing: commits what :attr:`head` lacks, or nothing.
         :param attempts: how often others may be faster before a :class:`MovedError`.
         """
+        broken: UnreachableError | None = None
         for attempt in range(attempts):
             there = self.fetch()
             add_missing()
             if self.head == there:
                 return there
+            if broken is not None:
+                raise broken
             try:
                 self.push()
-            except UnreachableError:
-                # It may have arrived and only the answer was lost: the next look will tell.
-                log.info("The answer to a push was lost: looking whether it has arrived")
+            except UnreachableError as error:
+                # It may have arrived and only the answer was lost: one more look will tell.
+                broken = error
             except MovedError:
                 time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311
         raise MovedError(

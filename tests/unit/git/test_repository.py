@@ -145,6 +145,21 @@ def test_a_push_whose_answer_was_lost_is_found_to_have_arrived(
     assert git(bare, "rev-list", "main").split() == [commit]
 
 
+def test_a_push_that_did_not_arrive_is_not_tried_for_ever(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, pushes = opened(bare), []
+
+    def push_in_vain() -> None:
+        pushes.append(1)
+        raise UnreachableError("the remote end hung up")
+
+    monkeypatch.setattr(repository, "push", push_in_vain)
+    with pytest.raises(UnreachableError, match="hung up"):
+        repository.publish(lambda: repository.commit({"a": b"1"}, "a", AUTHOR))
+    assert len(pushes) == 1
+
+
 def test_endless_competition_ends_with_an_error(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = opened(bare)
     monkeypatch.setattr(repository, "push", lambda: None)
