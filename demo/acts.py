@@ -9,6 +9,15 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from demo.feature_acts import (
+    broken_definitions,
+    burst_of_commits,
+    loudness_is_commented_out,
+    new_feature_is_backfilled,
+    older_revision_by_hand,
+    triggerer_is_killed,
+    words_only,
+)
 from demo.scene import FLOAT_TOLERANCE, KEY, TIMESTAMPS, Scene, StoryError, expect
 
 LATE = datetime(2024, 1, 15)
@@ -127,6 +136,13 @@ ACTS = (
     Act("The same input again changes nothing anywhere (A6)", same_input_changes_nothing),
     Act("A known song with newer values: both versions are kept, joins stay right (A7)", known_song_changes),
     Act("A late row reaches the store and hides nothing newer", late_row_arrives),
+    Act("README, comment, order and whitespace: nothing is applied (A10)", words_only),
+    Act("loudness is commented out and pushed: seen, told, applied (A9)", loudness_is_commented_out),
+    Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
+    Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
+    Act("Ten pushes in a burst: one apply", burst_of_commits),
+    Act("A push while the triggerer is dead is not lost", triggerer_is_killed),
+    Act("An older revision by hand is the way back", older_revision_by_hand),
 )
 
 

@@ -19,9 +19,11 @@ from demo.errors import DemoError
 from demo.processes import clean_environment
 from demo.servers import Progress, Servers
 from demo.waiting import wait_until
+from feature_ops.feast.applied_commit import AppliedCommit
 
 BUCKETS = ("data", "data-cache", "models")
 REPOSITORY = "jukebox"
+PROJECT_NAME = "music"
 DAG_ID = "song_properties_etl"
 POOL = "feature_store"
 FIRST_LOAD = "first_load"
@@ -153,7 +155,7 @@ class Bootstrap:
         return done.stdout.strip()
 
     def _apply_features(self) -> None:
-        """Apply once: later changes are applied by whoever makes them."""
+        """Apply the first commit, and say so to the registry; later ones are applied by their DAG."""
         stamp = self._servers.home / "applied"
         if stamp.exists():
             return
@@ -164,4 +166,7 @@ class Bootstrap:
             cwd=self._feature_repo,
             remedy="correct feature_repo/ and start again",
         )
+        bare = self._servers.home / "git" / f"{REPOSITORY}.git"
+        first = self._git("rev-list", "--max-parents=0", "main", cwd=bare)
+        AppliedCommit(self._environment["FEAST_REGISTRY_URL"], PROJECT_NAME).finish(first)
         stamp.touch()

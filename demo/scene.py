@@ -8,20 +8,24 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from demo.airflow_api import AirflowApi
+from demo.airflow_api import ENDED, AirflowApi
+from demo.data_scientist import DataScientist, Push
 from demo.stack import Stack
+from demo.waiting import wait_until
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 PROJECT = Path(__file__).resolve().parents[1]
 DAG_ID = "song_properties_etl"
+TRAINING_DAG_ID = "continuous_training"
 KEY = "spotify_id"
 TIMESTAMPS = ("event_timestamp", "snapshot_date")
 # Feast keeps them as Float32: a value read back differs from the file's double in the eighth digit.
@@ -46,6 +50,21 @@ class EtlRun:
     states: dict[str, str]
     facts: dict[str, dict[str, Any]]
     summaries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """
+    A finished run of continuous training.
+
+    :param seconds_to_start: seconds from the end of the push to the run's start; 0 for one by hand.
+    """
+
+    run_id: str
+    states: dict[str, str]
+    facts: dict[str, dict[str, Any]]
+    summaries: dict[str, str]
+    seconds_to_start: float = 0.0
 
 
 @dataclass
@@ -81,6 +100,11 @@ class Scene:
         S3FileSystem.clear_instance_cache()
         return FeatureStore(repo_path=str(PROJECT / "feature_repo"))
 
+    @cached_property
+    def data_scientist(self) -> DataScientist:
+        """Somebody with a clone of the repository."""
+        return DataScientist(self.stack.home / "clone", self.stack.git_url, self.stack.environment())
+
     def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:
         """Write the songs as a parquet file that the demo may ingest; returns its ``file://`` URL."""
         path = self.stack.inbox / name
@@ -98,6 +122,57 @@ class Scene:
         ended = [task for task, task_state in states.items() if task_state == "success"]
         facts = {task: self.api.xcom(DAG_ID, run_id, task) for task in ended}
         return EtlRun(run_id, states, facts, summaries)
+
+    def training_runs(self) -> list[dict[str, Any]]:
+        """Return the runs of continuous training, the newest first."""
+        return self.api.dag_runs(TRAINING_DAG_ID)
+
+    def ended_training_runs(self) -> list[dict[str, Any]]:
+        """Return all runs of continuous training when none of them is under way."""
+
+        def all_ended() -> list[dict[str, Any]] | None:
+            runs = self.training_runs()
+            return runs if all(run["state"] in ENDED for run in runs) else None
+
+        runs = wait_until(all_ended, "the runs of continuous training end", timeout=300, interval=0.5)
+        assert runs
+        return runs
+
+    def follow(self, push: Push) -> TrainingRun:
+        """Wait for the end of the run that took a pushed commit."""
+
+        def taken() -> TrainingRun | None:
+            for run in self.training_runs():
+                facts = self.api.xcom(TRAINING_DAG_ID, run["dag_run_id"], "resolve_commits") or {}
+                if facts.get("commit") == push.commit and run["state"] in ENDED:
+                    started = datetime.fromisoformat(run["start_date"]).timestamp()
+                    return self.training(run["dag_run_id"], started - push.pushed_at)
+            return None
+
+        run = wait_until(taken, f"a run takes commit {push.commit[:10]}", timeout=300, interval=0.5)
+        assert run
+        return run
+
+    def train_by_hand(self, **conf: object) -> TrainingRun:
+        """Trigger continuous training as its form does and wait for its end."""
+        run_id = self.api.trigger(TRAINING_DAG_ID, conf)
+        self.api.wait(TRAINING_DAG_ID, run_id, timeout=300)
+        return self.training(run_id)
+
+    def training(self, run_id: str, seconds_to_start: float = 0.0) -> TrainingRun:
+        """Return what a run of continuous training said and did."""
+        states = self.api.task_states(TRAINING_DAG_ID, run_id)
+        ended = [task for task, state in states.items() if state == "success"]
+        facts = {task: self.api.xcom(TRAINING_DAG_ID, run_id, task) for task in ended}
+        summaries = self.api.summaries(TRAINING_DAG_ID, run_id)
+        return TrainingRun(run_id, states, facts, summaries, seconds_to_start)
+
+    def service_features(self) -> list[str]:
+        """Return the features that a reader of the service gets."""
+        store = self.feature_store
+        store.refresh_registry()
+        projections = store.get_feature_service("serving_fs").feature_view_projections
+        return sorted(f"{view.name}:{feature.name}" for view in projections for feature in view.features)
 
     def online(self, song_ids: Iterable[str]) -> pd.DataFrame:
         """Return the online features of the service, indexed by song id; a missing song has nulls."""

@@ -1,0 +1,150 @@
+"""The acts in which a data scientist changes the features, and Airflow follows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demo.data_scientist import SERVICE, VIEW
+from demo.scene import KEY, Scene, StoryError, TrainingRun, expect
+
+_LOUDNESS = '                "loudness",\n'
+_COMMENTED_OUT = '                # "loudness",\n'
+_NEW_FIELD = '        Field(name="tempo", dtype=Float32),\n'
+_NEW_FEATURE = "time_signature"
+
+
+def words_only(scene: Scene) -> str:
+    """A10: a README starts nothing; comment, order and whitespace start a run that applies nothing."""
+    runs = len(scene.training_runs())
+    scene.data_scientist.push("Say more in the README", {"README.md": lambda text: f"{text}\nMore.\n"})
+    push = scene.data_scientist.push("Reorder and explain", {SERVICE: _only_words})
+    run = scene.follow(push)
+    expect(len(scene.training_runs()), runs + 1, "runs that two commits of words started")
+    expect(run.states["changed"], "skipped", "state of the deciding task")
+    expect(run.states["apply"], "skipped", "state of apply")
+    return _told(run, "changed")
+
+
+def loudness_is_commented_out(scene: Scene) -> str:
+    """A9, first half: exactly one change is seen, in words, applied; the view keeps the field."""
+    before = scene.online(_some(scene))
+    push = scene.data_scientist.push(
+        "Drop loudness: it goes with energy", {SERVICE: lambda text: text.replace(_LOUDNESS, _COMMENTED_OUT)}
+    )
+    run = scene.follow(push)
+    scene.remembered["without loudness"] = push.commit
+    expect(run.facts["diff_feature_service"]["verdict"], "breaking", "verdict")
+    expect(
+        run.facts["diff_feature_service"]["changes"], ["serving_fs: − song_properties:loudness"], "changes"
+    )
+    expect(run.states["apply"], "success", "state of apply")
+    expect(run.states["backfill"], "skipped", "state of backfill")
+    after = scene.online(_some(scene))
+    expect(len(after.columns), 12, "features of serving_fs")
+    expect(len(scene.feature_store.get_feature_view("song_properties").features), 13, "features of the view")
+    expect(after.equals(before[after.columns]), True, "the other features are as before")
+    return _told(run, "diff_feature_service")
+
+
+def broken_definitions(scene: Scene) -> str:
+    """A11: a clear failure that names file and line; nothing is touched."""
+    before = scene.service_features()
+    push = scene.data_scientist.push("Break it", {SERVICE: lambda text: f"{text}\nserving_fs = (\n"})
+    run = scene.follow(push)
+    expect(run.states["diff_feature_service"], "failed", "state of diff_feature_service")
+    expect("apply" in run.facts, False, "apply ran")
+    expect(scene.service_features(), before, "features of serving_fs")
+    line = run.summaries["diff_feature_service"]
+    if "feature_service.py:" not in line or push.commit[:10] not in line:
+        raise StoryError(f"the error names neither file nor commit: {line}")
+    scene.follow(
+        scene.data_scientist.push("Mend it", {SERVICE: lambda text: text.replace("\nserving_fs = (\n", "")})
+    )
+    return f"{_started(run)}: {line[:110]}"
+
+
+def new_feature_is_backfilled(scene: Scene) -> str:
+    """A feature that the history has and nobody served: old songs get it, too."""
+    push = scene.data_scientist.push(
+        "Serve the time signature",
+        {
+            VIEW: lambda text: text.replace(
+                _NEW_FIELD, f'{_NEW_FIELD}        Field(name="{_NEW_FEATURE}", dtype=Int64),\n'
+            ),
+            SERVICE: lambda text: text.replace(
+                '                "tempo",\n', f'                "tempo",\n                "{_NEW_FEATURE}",\n'
+            ),
+        },
+    )
+    run = scene.follow(push)
+    expect(run.facts["diff_feature_service"]["verdict"], "additive", "verdict")
+    ids = _some(scene)
+    wanted = scene.base.drop_duplicates(KEY, keep="last").set_index(KEY).loc[ids, _NEW_FEATURE]
+    got = scene.online(ids)[_NEW_FEATURE]
+    if not np.array_equal(got.to_numpy(float), wanted.to_numpy(float), equal_nan=True):
+        raise StoryError(
+            f"{_NEW_FEATURE} of old songs: expected {wanted.tolist()[:5]}, got {got.tolist()[:5]}"
+        )
+    return f"{_told(run, 'diff_feature_service')}; {run.facts['backfill']['rows']:,} rows backfilled"
+
+
+def burst_of_commits(scene: Scene) -> str:
+    """Ten pushes: the newest is applied, once, in at most two runs."""
+    earlier = {run["dag_run_id"] for run in scene.training_runs()}
+    push = scene.data_scientist.push(
+        "Serve no time signature", {SERVICE: lambda text: text.replace(f'"{_NEW_FEATURE}",', "")}, commits=10
+    )
+    scene.follow(push)
+    runs = [
+        scene.training(run["dag_run_id"])
+        for run in scene.ended_training_runs()
+        if run["dag_run_id"] not in earlier
+    ]
+    applies = [run for run in runs if run.states["apply"] == "success"]
+    if len(runs) > 2 or len(applies) != 1:
+        raise StoryError(f"ten pushes gave {len(runs)} runs and {len(applies)} applies")
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}, 1 apply"
+
+
+def triggerer_is_killed(scene: Scene) -> str:
+    """A push while nobody watches is applied when somebody watches again."""
+    scene.stack.airflow.kill_component("triggerer")
+    push = scene.data_scientist.push(
+        "Serve loudness again", {SERVICE: lambda text: text.replace(_COMMENTED_OUT, _LOUDNESS)}
+    )
+    scene.stack.airflow.start_component("triggerer")
+    run = scene.follow(push)
+    expect(run.states["apply"], "success", "state of apply")
+    expect(len(scene.service_features()), 13, "features of serving_fs")
+    return f"{_told(run, 'diff_feature_service')} (with the triggerer's restart)"
+
+
+def older_revision_by_hand(scene: Scene) -> str:
+    """The way back: an older commit, named in the form."""
+    commit = scene.remembered["without loudness"]
+    run = scene.train_by_hand(revision=commit[:10])
+    expect(run.states["apply"], "success", "state of apply")
+    expect(len(scene.service_features()), 12, "features of serving_fs")
+    back = scene.train_by_hand(revision="main")
+    expect(back.states["apply"], "success", "state of apply")
+    expect(len(scene.service_features()), 13, "features of serving_fs")
+    return f"{run.summaries['diff_feature_service']}; and back: {back.summaries['diff_feature_service']}"
+
+
+def _only_words(text: str) -> str:
+    energy, key = '                "energy",\n', '                "key",\n'
+    swapped = text.replace(f"{energy}{key}", f"{key}{energy}")
+    return f"# What the model is served with.\n\n{swapped}\n"
+
+
+def _some(scene: Scene) -> list[str]:
+    ids = scene.base[KEY].unique()
+    return [str(song) for song in ids[:: max(1, len(ids) // 200)]]
+
+
+def _told(run: TrainingRun, task: str) -> str:
+    return f"{_started(run)}: {run.summaries[task]}"
+
+
+def _started(run: TrainingRun) -> str:
+    return f"commit → run started {run.seconds_to_start:.1f} s"
