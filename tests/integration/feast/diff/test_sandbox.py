@@ -127,7 +127,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Definitions |
     (home / "ignoring" / ".feastignore").write_text("broken.py  # later\n")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW_CONN_SHOP", _SECRET)
-        found = try_load(folders, limits=Limits(seconds=8, memory_mb=512, file_mb=4))
+        found = try_load(folders, limits=Limits(seconds=10, memory_mb=512, file_mb=4))
     assert not Path("/tmp/owned").exists()
     return found
 
