@@ -16,7 +16,7 @@ import requests
 from demo.airflow_api import AirflowApi
 from demo.credentials import write_private
 from demo.errors import DemoError
-from demo.processes import clean_environment
+from demo.processes import Child, clean_environment
 from demo.site import Site
 from demo.waiting import wait_until
 
@@ -76,15 +76,7 @@ class Airflow:
         passwords = self._home / "passwords.json"
         write_private(passwords, json.dumps({LOGIN: self.password}))
         started = datetime.now(UTC)
-        children = [
-            self._site.processes.start(
-                f"airflow-{component}",
-                [sys.executable, "-m", "airflow", component, *options],
-                environment=self._environment,
-                cwd=self._home,
-            )
-            for component, options in COMPONENTS.items()
-        ]
+        children = [self.start_component(component) for component in COMPONENTS]
 
         def healthy() -> bool:
             for child in children:
@@ -92,6 +84,23 @@ class Airflow:
             return self._all_beat_since(started)
 
         wait_until(healthy, "Airflow is healthy", timeout=240, interval=0.3, remedy="see the logs folder")
+
+    def start_component(self, component: str, **settings: str) -> Child:
+        """
+        Start one component, without waiting until it works.
+
+        :param settings: environment that replaces the stack's.
+        """
+        return self._site.processes.start(
+            f"airflow-{component}",
+            [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
+            environment={**self._environment, **settings},
+            cwd=self._home,
+        )
+
+    def kill_component(self, component: str) -> None:
+        """Kill one component with all that it started, in the middle of what they do."""
+        self._site.processes.kill(f"airflow-{component}")
 
     def stop(self, grace: float) -> None:
         """End the components; a task that still runs after ``grace`` seconds is killed and retried later."""

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO
@@ -173,6 +173,11 @@ class Processes:
         end_sessions([self._children[name][1] for name in chosen if name in self._children], grace)
         for name in chosen:
             self._forget(name)
+
+    def kill(self, name: str) -> None:
+        """Kill a child with all that it started; nothing of it can end cleanly."""
+        end_sessions([replace(self._children[name][1], stop_signal=signal.SIGKILL)], grace=5)
+        self._forget(name)
 
     def close(self) -> None:
         """End every child, then let go of the folder."""

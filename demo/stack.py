@@ -75,12 +75,12 @@ class Stack:
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI and API."""
-        return self._running.url
+        return self.airflow.url
 
     @property
     def api(self) -> AirflowApi:
         """Airflow's REST API, signed in as the administrator."""
-        return self._running.api
+        return self.airflow.api
 
     @property
     def admin_login(self) -> str:
@@ -90,7 +90,7 @@ class Stack:
     @property
     def admin_password(self) -> str:
         """That user's password."""
-        return self._running.password
+        return self.airflow.password
 
     @property
     def git_url(self) -> str:
@@ -107,7 +107,8 @@ class Stack:
         return dict(self._environment)
 
     @property
-    def _running(self) -> Airflow:
+    def airflow(self) -> Airflow:
+        """Airflow's components."""
         if self._airflow is None:
             raise DemoError("The stack is not running: start it first.")
         return self._airflow
@@ -147,6 +148,7 @@ class Stack:
             **quiet_variables(),
             "FEATURE_OPS_SOURCE_SCHEMES": json.dumps(["https", "s3", "file"]),
             "FEATURE_OPS_SOURCE_FOLDERS": json.dumps([str(self.inbox)]),
+            "FEATURE_OPS_WATCH_INTERVAL": "2",
             "FEATURE_OPS_GIT_COMMIT_URL": self.servers.git.commit_url(REPOSITORY),
         }
 
