@@ -108,7 +108,9 @@ def _get(session: Session, hop: Source, settings: Settings) -> Response:
     except ForbiddenAddressError as error:
         raise BadInputError(f"{hop.shown} may not be read: {error}") from None
     except RequestException as error:
-        raise FeatureOpsError(f"{hop.shown} could not be fetched: {_reason(error, hop)}") from None
+        raise FeatureOpsError(
+            f"{hop.shown} could not be fetched: {_reason(error, hop)}; try again later"
+        ) from None
 
 
 def _check_status(response: Response, source: Source) -> None:
@@ -131,7 +133,9 @@ def _http_chunks(response: Response, source: Source) -> Iterator[bytes]:
         while chunk := response.raw.read1(CHUNK_SIZE, decode_content=True):
             yield chunk
     except (HTTPError, OSError) as error:
-        raise FeatureOpsError(f"{source.shown} broke off: {_reason(error, source)}") from None
+        raise FeatureOpsError(
+            f"{source.shown} broke off: {_reason(error, source)}; try again later"
+        ) from None
 
 
 def _reason(error: BaseException, source: Source) -> str:

@@ -131,7 +131,10 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, DamagedPageError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the local disk, not the file
-        raise BadInputError(f"the parquet file is damaged: {' '.join(str(error).split())[:200]}") from None
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise BadInputError(
+            f"the parquet file is damaged: {reason}; check that it was written and sent completely"
+        ) from None
 
 
 def _check_footer(path: Path) -> None:

@@ -40,7 +40,7 @@ _LARGEST_PAGES = 256 * 1024 * 1024
 _MOST_PAGES = 500_000
 # DuckDB holds some thousand rows at least, so they may not all be long.
 _LONG_TEXT = 4 * 1024
-_LONG_TEXTS = 64 * 1024 * 1024
+_LONG_TEXTS = 32 * 1024 * 1024
 _DELTA_TEXTS = frozenset({DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY})
 
 
