@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -12,23 +11,10 @@ from feature_ops.dvc.versioning import Version, VersionedFolder, check_remote, c
 from feature_ops.dvc.workspace import initial_files
 from feature_ops.exceptions import BadInputError
 from feature_ops.git.repository import Author, Remote, Repository
+from tests.unit.bare_repository import git
 
 AUTHOR = Author("feature-ops", "feature-ops@localhost")
 FOLDER = "data/songs"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=60
-    )
-    return done.stdout
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    folder = tmp_path / "remote.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    return folder
 
 
 def version(digit: str) -> Version:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,9 @@ import pytest
 from feature_ops.exceptions import BadInputError
 from feature_ops.git.errors import DeclinedError, MovedError, NoRepositoryError, UnreachableError
 from feature_ops.git.repository import Author, Remote, Repository
+from tests.unit.bare_repository import git
 
 AUTHOR = Author("Ada", "ada@localhost")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=60
-    )
-    return done.stdout
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    folder = tmp_path / "remote.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    git(folder, "config", "uploadpack.allowFilter", "true")
-    git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
-    return folder
 
 
 def opened(bare: Path, name: str = "work", branch: str = "main") -> Repository:
