@@ -164,7 +164,14 @@ def _by_kind(contents: Any) -> dict[str, list[Any]]:
 
 
 def _complete(contents: Any) -> Iterator[str]:
-    """Do what Feast does at apply as far as it needs no data; yields in words what stays open."""
+    """Do and check what Feast does at apply as far as it needs no data; yields in words what stays open."""
+    from feast.feature_store import _validate_data_sources, _validate_feature_views
+
+    _validate_feature_views(_views(contents))
+    _validate_data_sources(contents.data_sources)
+    for view in contents.on_demand_feature_views:
+        # Runs the function on made-up values, and takes its features from the result if none are declared.
+        view.infer_features()
     views = {view.name: view for view in _views(contents)}
     for service in contents.feature_services:
         yield from _complete_service(service, views)

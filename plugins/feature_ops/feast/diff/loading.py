@@ -26,6 +26,7 @@ _PACKAGES = Path(__file__).parents[3]
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
 _OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
+_MAX_CONFIGURATION = 1 << 20
 
 _REASONS = {
     "EndedItselfError": "{text}: let it define objects only",
@@ -99,15 +100,17 @@ def _project(label: str, folder: Path) -> str:
     import yaml
 
     file = folder / "feature_store.yaml"
-    try:
-        content = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
+    if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
         return ""
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    try:
+        content = yaml.safe_load(file.read_bytes()[:_MAX_CONFIGURATION])
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise DefinitionsError(f"{label}: feature_store.yaml{line} is not YAML: correct it") from None
-    return str(content.get("project") or "") if isinstance(content, dict) else ""
+    name = str(content.get("project") or "") if isinstance(content, dict) else ""
+    # Then the repository's own Project object must say it.
+    return "" if "$" in name else name
 
 
 def _ask(request: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any]:

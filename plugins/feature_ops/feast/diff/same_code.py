@@ -32,7 +32,10 @@ def _files(folder: Path) -> dict[str, Path]:
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.suffix.lower() in _NOT_READ or _NOT_ENTERED.intersection(name.parts) or path.is_dir():
+        if path.suffix.lower() in _NOT_READ or _NOT_ENTERED.intersection(name.parts):
+            continue
+        # What a link leads to outside of the folder can't be read by its code either.
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
             continue
         found[name.as_posix()] = path
     return found

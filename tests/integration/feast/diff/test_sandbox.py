@@ -96,6 +96,20 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
         'again = Entity(name="e", value_type=ValueType.INT64)\n',
         ("entity e is defined twice, and not alike",),
     ),
+    "names two views alike": (
+        "from feast import FeatureView, Field\nfrom feast.types import Int64\n"
+        "a = FeatureView(name='view', entities=[Entity_], schema=[Field(name='x', dtype=Int64)])\n"
+        "b = FeatureView(name='View', entities=[Entity_], schema=[Field(name='x', dtype=Int64)])\n",
+        ("ConflictingFeatureViewNames",),
+    ),
+    "has a function that fails": (
+        "from feast import Field, RequestSource\nfrom feast.types import Int64\n"
+        "from feast.on_demand_feature_view import on_demand_feature_view\n"
+        "asked = RequestSource(name='asked', schema=[Field(name='x', dtype=Int64)])\n"
+        "@on_demand_feature_view(sources=[asked], schema=[Field(name='y', dtype=Int64)], mode='python')\n"
+        "def twice(inputs):\n    return {'y': inputs['z']}\n",
+        ("features.py:9", "KeyError: 'z'"),
+    ),
     "has two projects": (
         "from feast import Project\na = Project(name='a')\nb = Project(name='b')\n",
         ("it defines the projects a, b",),
@@ -125,6 +139,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Definitions |
     folders["ignores a file"] = _repository(home / "ignoring", _ENTITY)
     (home / "ignoring" / "broken.py").write_text("= nonsense")
     (home / "ignoring" / ".feastignore").write_text("broken.py  # later\n")
+    folders["leads elsewhere"] = _repository(home / "leading", _ENTITY)
+    (home / "leading" / "feature_store.yaml").unlink()
+    (home / "leading" / "feature_store.yaml").symlink_to("/dev/zero")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW_CONN_SHOP", _SECRET)
         found = try_load(folders, limits=Limits(seconds=10, memory_mb=512, file_mb=4))
@@ -171,6 +188,12 @@ def _is_own(path: Path) -> bool:
         return f"\nPPid:\t{os.getpid()}\n" in (path.parent / "status").read_text()
     except OSError:
         return False
+
+
+def test_a_configuration_that_leads_elsewhere_is_not_read(
+    results: dict[str, Definitions | DefinitionsError],
+) -> None:
+    assert "feature_store.yaml names none" in str(results["leads elsewhere"])
 
 
 def test_the_first_folder_that_does_not_load_is_named_and_the_project_is_read_without_feast(
