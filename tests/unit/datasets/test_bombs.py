@@ -189,7 +189,7 @@ def test_texts_that_continue_one_another_take_bounded_memory(
 ) -> None:
     file = tmp_path / "bomb.parquet"
     encoding = {"note": "DELTA_BYTE_ARRAY"}
-    table = texts(rows, "x" * 1_000_000, 500)
+    table = texts(rows, "x" * 1_000_000, 150)
     pq.write_table(
         table, file, compression="zstd", use_dictionary=False, column_encoding=encoding, store_schema=False
     )
@@ -216,7 +216,7 @@ def test_a_page_of_zeros_is_not_unpacked(
 ) -> None:
     file = tmp_path / "bomb.parquet"
     same = pa.table(rows()).slice(0, 1)
-    count = 20_000_000
+    count = 6_000_000
     columns = {name: pa.repeat(same.column(name)[0], count) for name in same.column_names if name != "plant"}
     zeros = pa.Array.from_buffers(
         pa.string(), count, [None, pa.py_buffer(bytes(4 * count + 4)), pa.py_buffer(b"")]
