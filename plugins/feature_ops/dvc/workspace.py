@@ -77,7 +77,8 @@ class DvcWorkspace:
                 raise FeatureOpsError(
                     f"DVC could not send {file.name} to {self._uri}: {type(error).__name__}: "
                     f"{scrub(str(error.__cause__ or error), self._secrets)}; "
-                    "is the bucket there, and may the object store's connection write to it?"
+                    "does the object store run, is the bucket there, and may the object store's connection "
+                    "write to it? Then try again"
                 ) from None
         return file.with_name(f"{file.name}.dvc").read_bytes()
 
