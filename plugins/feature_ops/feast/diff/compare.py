@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.field_rules import Told, changed_fields
-from feature_ops.feast.diff.kinds import DATA_SOURCE, FEATURE_SERVICE, KINDS, PROJECT, Objects
+from feature_ops.feast.diff.kinds import DATA_SOURCE, FEATURE_SERVICE, KINDS, PERMISSION, PROJECT, Objects
 from feature_ops.feast.diff.reading import Read, objects_read
 from feature_ops.feast.diff.verdict import Change, Diff, Verdict, worst
 
@@ -56,6 +56,22 @@ def _fields(kind: str, name: str, old: Definitions, new: Definitions) -> Iterato
     for told in changed_fields(kind, before, after):
         if not _told_at_source(told, old, new):
             yield Change(kind, name, told.verdict, told.words, told.features)
+    for tag, permission in _tags_that_permit(old, new):
+        if before.get("tags", {}).get(tag) != after.get("tags", {}).get(tag):
+            words = f"its tag {tag} changed, by which permission {permission} finds objects"
+            yield Change(kind, name, Verdict.BREAKING, words)
+
+
+def _tags_that_permit(old: Definitions, new: Definitions) -> list[tuple[str, str]]:
+    """Return the tags that decide which objects a permission is about, and the permission."""
+    return sorted(
+        {
+            (tag, name)
+            for side in (old, new)
+            for name, permission in side.of_kind(PERMISSION).items()
+            for tag in permission.get("required_tags", {})
+        }
+    )
 
 
 def _told_at_source(told: Told, old: Definitions, new: Definitions) -> bool:

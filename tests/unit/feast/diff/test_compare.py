@@ -117,6 +117,18 @@ def test_another_project_breaks_everything() -> None:
     assert set(dict(diff.services).values()) == {Verdict.BREAKING}
 
 
+def test_a_tag_by_which_a_permission_finds_objects_is_no_mere_tag() -> None:
+    permission = {"required_tags": {"team": "shop"}, "types": ["FEATURE_VIEW"]}
+    sides = [
+        definitions(permission__readers=permission, feature_view__orders__tags={"team": team, "other": team})
+        for team in ("shop", "web")
+    ]
+    assert [change.sentence for change in compare(*sides).changes] == [
+        "orders: its tag team changed, by which permission readers finds objects",
+        "orders: tags changed (other, team)",
+    ]
+
+
 def test_the_most_important_change_is_told_first() -> None:
     after = definitions(
         entity__branch={"join_key": "branch"}, feature_view__orders__online=None, project__shop={"owner": "a"}
