@@ -29,7 +29,7 @@ def compare(old: Definitions, new: Definitions) -> Diff:
     if old.project == new.project:
         changes += _fields(PROJECT, new.project, old, new)
     changes.sort(key=lambda change: (-change.verdict, KINDS[::-1].index(change.kind), change.object))
-    return Diff(tuple(changes), tuple(_services(old, new, changes)))
+    return Diff(tuple(changes), tuple(_services(old, new, changes)), new.incomplete)
 
 
 def _project(old: Definitions, new: Definitions) -> Iterator[Change]:

@@ -39,8 +39,9 @@ class Definitions:
         can't tell them apart. Order, times and what a default says anyway are not in it.
     :param protos: the same objects as protobuf messages, by which they can be applied without running
         the repository's code.
-    :param incomplete: what only Feast's inference from the data could complete, in words, one entry
-        per object. Definitions with such entries can be compared but not be applied from ``protos``.
+    :param incomplete: why they can't be applied or served as they are, in words: what only Feast's
+        inference from the data could complete, and functions that Feast loses on the way. They can be
+        compared all the same.
     """
 
     project: str
@@ -94,7 +95,8 @@ def service_hash(definitions: Definitions, service_name: str) -> str:
     These are its features with their types, the views' entities with join keys and their types,
     sources, ttl and functions, also those of the views that views are made from. Two commits that
     differ in tags, descriptions, owners, order or in what the service does not read have equal
-    hashes: a model that was trained on one of them was trained on the other.
+    hashes: a model that was trained on one of them was trained on the other. Only hashes of
+    definitions from repositories compare: a registry does not know what a function uses.
 
     :raises KeyError: if there is no such service.
     """

@@ -108,7 +108,7 @@ def describe(
 
     :param project: name of Feast's project.
     :param functions: name of a view → what is known about its function beyond its text.
-    :param incomplete: what only inference could complete, in words.
+    :param incomplete: why they can't be applied as they are, in words.
     :raises ValueError: if a message is not what its kind says, or if two objects share a name.
     """
     kept = tuple(item for item in protos if not _is_internal(item))

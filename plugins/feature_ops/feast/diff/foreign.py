@@ -164,7 +164,11 @@ def _by_kind(contents: Any) -> dict[str, list[Any]]:
 
 
 def _complete(contents: Any) -> Iterator[str]:
-    """Do and check what Feast does at apply as far as it needs no data; yields in words what stays open."""
+    """
+    Do and check what Feast does at apply as far as it needs no data.
+
+    Yields in words what keeps the definitions from being applied or served.
+    """
     from feast.feature_store import _validate_data_sources, _validate_feature_views
 
     _validate_feature_views(_views(contents))
@@ -172,6 +176,7 @@ def _complete(contents: Any) -> Iterator[str]:
     for view in contents.on_demand_feature_views:
         # Runs the function on made-up values, and takes its features from the result if none are declared.
         view.infer_features()
+        yield from _lost_in_registry(view)
     views = {view.name: view for view in _views(contents)}
     for service in contents.feature_services:
         yield from _complete_service(service, views)
@@ -181,6 +186,17 @@ def _complete(contents: Any) -> Iterator[str]:
         source = view.batch_source
         if source is not None and not source.timestamp_field:
             yield f"feature view {view.name}: its source {source.name} names no timestamp_field"
+
+
+def _lost_in_registry(view: Any) -> Iterator[str]:
+    # A registry makes functions of their text alone, in a module of their own: so does who serves them.
+    try:
+        type(view).from_proto(view.to_proto()).infer_features()
+    except Exception as error:
+        yield (
+            f"on demand feature view {view.name}: its function fails once it is read back from a registry "
+            f"({type(error).__name__}: {error}): import and define within the function what it uses"
+        )
 
 
 def _complete_service(service: Any, views: dict[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ _MEANINGS = {
     Verdict.BREAKING: "Whoever reads these features may get other values, or none.",
 }
 _SIGNS = {Verdict.NONE: "⚪", Verdict.METADATA: "🔵", Verdict.ADDITIVE: "🟢", Verdict.BREAKING: "🔴"}
+_OBSTACLES = "The new definitions can't be applied as they are:"
 # Finds the comment again, so that a pull request has one and not one per push.
 _MARK = "<!-- feature definitions -->"
 
@@ -25,6 +26,8 @@ def as_text(diff: Diff) -> str:
     if diff.changes and diff.services:
         lines.append("What it means to those who read through a service:")
         lines += [f"  {verdict!s:<9} {name}" for name, verdict in diff.services]
+    if diff.obstacles:
+        lines += [_OBSTACLES, *(f"  {obstacle}" for obstacle in diff.obstacles)]
     return "\n".join(lines)
 
 
@@ -38,6 +41,8 @@ def as_markdown(diff: Diff) -> str:
     if diff.changes and diff.services:
         lines += ["", "| Service | What it means to its readers |", "|---|---|"]
         lines += [f"| {_cell(name)} | {said} |" for name, said in diff.services]
+    if diff.obstacles:
+        lines += ["", _OBSTACLES, "", *(f"- {_cell(obstacle)}" for obstacle in diff.obstacles)]
     return "\n".join(lines)
 
 

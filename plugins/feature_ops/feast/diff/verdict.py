@@ -72,10 +72,12 @@ class Diff:
     :param changes: sorted, the most important first.
     :param services: every service of either commit → what the changes mean to those who read
         features through it, also when they happened to views, entities or sources below it.
+    :param obstacles: why the new definitions can't be applied as they are, in words.
     """
 
     changes: tuple[Change, ...] = ()
     services: tuple[tuple[str, Verdict], ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

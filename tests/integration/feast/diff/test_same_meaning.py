@@ -12,6 +12,7 @@ import pytest
 
 from feature_ops.feast.diff.compare import compare
 from feature_ops.feast.diff.definitions import Definitions, service_hash
+from feature_ops.feast.diff.render import as_markdown, as_text
 from feature_ops.feast.diff.verdict import Verdict
 
 _SPEC = importlib.util.spec_from_file_location("shop", Path(__file__).with_name("shop.py"))
@@ -70,7 +71,6 @@ def test_a_schema_is_shuffled(order: tuple[int, ...], parse: Any, before: Defini
 def test_definitions_survive_json_and_their_protos_make_equal_objects(parse: Any) -> None:
     contents, definitions = parse(shop.SHOP)
     assert Definitions.from_json(definitions.to_json()) == definitions
-    assert definitions.incomplete == ()
     objects = {(item.kind, item.name): _from_proto(item.kind, item.message) for item in definitions.protos}
     for found in (
         *contents.entities[:-1],
@@ -152,6 +152,20 @@ p = Project(name="p")
         "feature view view declares no schema",
         "feature view view: its source s names no timestamp_field",
     )
+
+
+def test_a_function_that_feast_loses_on_its_way_through_a_registry_is_told(parse: Any) -> None:
+    lost = parse(shop.SHOP)[1]
+    assert lost.incomplete == (
+        "on demand feature view ratios: its function fails once it is read back from a registry "
+        "(NameError: name 'gross' is not defined): import and define within the function what it uses",
+    )
+    whole = parse(shop.edited("[gross(value) for value", "[value * 1.19 for value"))[1]
+    assert whole.incomplete == ()
+    told = compare(whole, lost)
+    assert "The new definitions can't be applied as they are:" in as_text(told)
+    assert "(NameError: name 'gross' is not defined)" in as_markdown(told)
+    assert compare(lost, whole).obstacles == ()
 
 
 def test_string_references_are_read_as_what_they_stand_for(parse: Any) -> None:
