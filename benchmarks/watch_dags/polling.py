@@ -23,9 +23,9 @@ class PollOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Write a line for each head."""
-        now = time()
         command = ["git", "ls-remote", "--heads", self.url]
         heads = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        now = time()
         with Path(WATCHING["seen"]).open("a") as seen:
             seen.writelines(f"{now} {line.split()[0]} {self.number}\n" for line in heads.splitlines())
 

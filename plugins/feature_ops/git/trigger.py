@@ -222,8 +222,10 @@ class GitPathTrigger(BaseEventTrigger):
         return f"git {hashlib.sha256(watched.encode()).hexdigest()[:16]}"
 
     def _stores(self) -> list[Any]:
+        if self.asset_state_store is None:
+            return []
         # Assets with equal watchers share one trigger; then only this private mapping names them all.
-        return list(getattr(self.asset_state_store, "_by_name", {}).values())
+        return list(getattr(self.asset_state_store, "_by_name", {}).values()) or [self.asset_state_store]
 
     async def _read_note(self) -> str | None:
         for store in self._stores():
