@@ -168,7 +168,8 @@ class History:
         import pyarrow.parquet as pq
 
         footer = pq.read_metadata(self.paths[name], filesystem=self.filesystem)
-        check_types(self.dataset, footer.schema.to_arrow_schema(), self.paths[name])
+        place = self.paths[name] if self.filesystem is None else f"s3://{self.paths[name]}"
+        check_types(self.dataset, footer.schema.to_arrow_schema(), place)
         return footer
 
     def _span(self, name: str) -> FileSpan:
