@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_ops.commit_points import AFTER, BEFORE, CommitPoint, observed_by
+from feature_ops.datasets import stage
 from feature_ops.exceptions import FeatureOpsError
 from tests.integration.kill_matrix.disturbed import Fault, Ports, Proxies, proxies_to, through
 from tests.integration.kill_matrix.etl import World, run
@@ -26,18 +27,21 @@ def run_undisturbed(world: Facts, run_id: str, full_refresh: bool) -> None:
 
 
 def run_and_die(
-    world: Facts, run_id: str, full_refresh: bool, step: str, point: str, phase: str, passes: int = 1
+    world: Facts, run_id: str, full_refresh: bool, step: str, point: str, phase: str, part_size: int = 0
 ) -> None:
-    """Run until SIGKILL at a point of a step, which may have been passed before."""
+    """
+    Run until SIGKILL at the first pass of a point of a step.
+
+    :param part_size: bytes of a part of the staged file; the step's own size if 0.
+    """
     here = World(**world)
-    running, passed = {"step": ""}, []
+    running = {"step": ""}
 
     def kill(at: CommitPoint, moment: str) -> None:
         if (running["step"], at, moment) == (step, point, phase):
-            passed.append(at)
-        if len(passed) == passes:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    stage.PART_SIZE = part_size or stage.PART_SIZE
     with inside(here), observed_by(kill):
         run(here, run_id, full_refresh=full_refresh, on_step=lambda name: running.update(step=name))
 
@@ -58,18 +62,17 @@ def run_cut_off(
 
     :param writes: whether the server is told to change something at that point.
     """
-    facts: Facts = {"step": "", "error": None, "disturbed": False}
+    facts: Facts = {"step": "", "error": None, "disturbed": False, "since": 0.0}
 
     with proxies_to(ports) as proxies:
 
         def disturb(at: CommitPoint, moment: str) -> None:
             wanted = AFTER if fault == Fault.CUT_AFTER else BEFORE
             if not facts["disturbed"] and (facts["step"], at, moment) == (step, point, wanted):
-                facts["disturbed"] = True
+                facts.update(disturbed=True, since=time.monotonic())
                 _disturb(proxies, server, fault, writes)
 
         here = through(World(**world), ports, proxies)
-        began = time.monotonic()
         try:
             with inside(here), observed_by(disturb):
                 kept = run(here, run_id, full_refresh=full_refresh, on_step=lambda s: facts.update(step=s))
@@ -81,7 +84,7 @@ def run_cut_off(
         facts |= {
             "address": f"127.0.0.1:{proxies[server].port}",
             "lost": proxies[server].lost,
-            "seconds": time.monotonic() - began,
+            "seconds": time.monotonic() - facts["since"],
         }
     return facts
 

@@ -48,9 +48,11 @@ def watch(world: World, run_id: str, *, full_refresh: bool = False) -> Undisturb
     return seen
 
 
-def killed(world: World, run_id: str, moment: Moment, *, passes: int = 1, full_refresh: bool = False) -> Call:
+def killed(
+    world: World, run_id: str, moment: Moment, *, full_refresh: bool = False, part_size: int = 0
+) -> Call:
     """Return the call of a worker that is killed at a moment."""
-    return run_and_die, (asdict(world), run_id, full_refresh, *moment, passes)
+    return run_and_die, (asdict(world), run_id, full_refresh, *moment, part_size)
 
 
 def completed(world: World, run_id: str, *, full_refresh: bool = False) -> Call:

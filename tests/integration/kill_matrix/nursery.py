@@ -24,7 +24,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[3]
 
 # What hangs longer than any step may take is ended by the system.
-SECONDS = 90
+SECONDS = 150
 
 
 @dataclass(frozen=True)

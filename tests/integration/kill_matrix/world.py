@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,8 +59,12 @@ SOURCES: dict[str, Rows] = {
 }
 
 
-def source_file(rows: Rows) -> bytes:
-    """Return a parquet file of songs."""
+def source_file(rows: Rows, padding: int = 0) -> bytes:
+    """
+    Return a parquet file of songs.
+
+    :param padding: bytes that the file is to be larger, in a column that nobody declares.
+    """
     songs = [
         {
             "spotify_id": key,
@@ -83,7 +88,11 @@ def source_file(rows: Rows) -> bytes:
     ]
     buffer = io.BytesIO()
     table = pa.Table.from_pylist(songs)
-    pq.write_table(table.set_column(2, "artists", pa.nulls(len(songs), pa.string())), buffer)
+    table = table.set_column(2, "artists", pa.nulls(len(songs), pa.string()))
+    if padding:
+        covers = [random.Random(1).randbytes(padding), *[b""] * (len(songs) - 1)]
+        table = table.append_column("cover", pa.array(covers))
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 

@@ -1,0 +1,164 @@
+"""A connection that is cut at any commit point leaves nothing that a retry can't complete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+from demo.servers import Servers
+from feature_ops.commit_points import BEFORE, DEFINITION_POINTS, CommitPoint, observed_by
+from tests.integration.kill_matrix.calls import run_cut_off
+from tests.integration.kill_matrix.disturbed import Fault, Ports, ports_of, proxies_to, through
+from tests.integration.kill_matrix.etl import run
+from tests.integration.kill_matrix.matrix import Matrix, completed, matrix_of
+from tests.integration.kill_matrix.nursery import Ended
+from tests.integration.kill_matrix.world import Worlds, differences, inside
+
+# What the scheduler keeps goes to none of the four servers.
+_KEPT_BY_THE_SCHEDULER = {CommitPoint.RESULT_KEPT, CommitPoint.EVENT_ANNOUNCED, CommitPoint.SUMMARY_TOLD}
+
+# No step may try for longer while a server is away; idle machines take a few seconds.
+_LIMIT = 90
+
+
+@dataclass(frozen=True)
+class Use:
+    """
+    A server that is talked to at a point.
+
+    :param writes: whether it is told to change something.
+    :param last: whether it is not talked to at a later point of that step.
+    """
+
+    run_id: str
+    step: str
+    point: CommitPoint
+    server: str
+    writes: bool
+    last: bool = False
+
+
+def uses_of(matrix: Matrix, ports: Ports, run_id: str) -> list[Use]:
+    """Run undisturbed, and look which servers are talked to at which points."""
+    world = matrix.new_world()
+    step, uses, before = {"now": ""}, {}, {}
+    with proxies_to(ports) as proxies:
+
+        def observe(point: CommitPoint, phase: str) -> None:
+            for server, proxy in proxies.items():
+                place = (step["now"], point, server)
+                if phase == BEFORE:
+                    before[place] = (proxy.requests, proxy.writes)
+                elif proxy.requests > before[place][0] and place not in uses:
+                    # The order of dictionaries is that of the points' ends.
+                    uses[place] = Use(run_id, *place, writes=proxy.writes > before[place][1])
+
+        here = through(world, ports, proxies)
+        with inside(here), observed_by(observe):
+            run(here, run_id, full_refresh=True, on_step=lambda name: step.update(now=name))
+    last = {(use.step, use.server): use for use in uses.values()}
+    return [
+        Use(u.run_id, u.step, u.point, u.server, u.writes, u is last[u.step, u.server]) for u in uses.values()
+    ]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world in which a connection is cut, and then the run is tried again."""
+
+    use: Use
+    fault: Fault
+    world: Any
+    workers: Future[list[Ended]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.use.step}: '{self.use.point}' of {self.use.run_id}, {self.use.server}, {self.fault}"
+
+    def problems(self) -> Iterator[str]:
+        """Say what is not as a person would want it, but for the state of the world."""
+        cut, retry = self.workers.result()
+        if cut.code:
+            yield f"{self.name}: ended with {cut.code}: {cut.said[-3000:]}"
+            return
+        facts = cut.result
+        if not facts["disturbed"] or (self.fault in _LOSSES and facts["lost"] != 1):
+            yield f"{self.name}: nothing was disturbed: {facts}"
+        error = facts["error"]
+        if error and facts["seconds"] > _LIMIT:
+            yield f"{self.name}: was told after {facts['seconds']:.0f} s"
+        if error is None:
+            # Its client tried again by itself, which it can't where the server stays away.
+            if self.fault is Fault.CUT_BEFORE:
+                yield f"{self.name}: went on without the server: {facts}"
+        elif "\n" in error or facts["address"] not in error or "try again" not in error:
+            yield f"{self.name}: is told as {error!r} of {facts['step']}, server {facts['address']}"
+        if retry.code:
+            yield f"{self.name}: was not completed: {retry.said[-3000:]}"
+
+
+_LOSSES = (Fault.ANSWER_LOST, Fault.ANSWER_LOST_ONCE)
+
+
+class Cuts:
+    """Has a connection cut in every way at every point that talks to the server."""
+
+    def __init__(self, matrix: Matrix, ports: Ports) -> None:
+        self._matrix, self._ports = matrix, ports
+        good = uses_of(matrix, ports, "run 1")
+        places = {(use.step, use.point) for use in good}
+        self.uses = [
+            *good,
+            *(use for use in uses_of(matrix, ports, "bad run") if (use.step, use.point) not in places),
+        ]
+
+    def cases(self, server: str) -> Iterator[Case]:
+        """Begin them all."""
+        for use in self.uses:
+            for fault in Fault:
+                # Else it is the same as before the next point.
+                if use.server == server and (fault is not Fault.CUT_AFTER or use.last):
+                    yield self._case(use, fault)
+
+    def _case(self, use: Use, fault: Fault) -> Case:
+        world, refresh = self._matrix.new_world(), use.run_id != "bad run"
+        place = (use.step, use.point, use.server, fault, use.writes)
+        cut = run_cut_off, (asdict(world), dict(self._ports), use.run_id, refresh, *place)
+        retry = completed(world, use.run_id, full_refresh=refresh)
+        return Case(use, fault, world, self._matrix.nursery.call(cut, retry))
+
+
+@pytest.fixture(scope="module")
+def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "cut") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cuts(matrix: Matrix, servers: Servers) -> Cuts:
+    return Cuts(matrix, ports_of(servers))
+
+
+def test_every_listed_point_talks_to_a_server(cuts: Cuts) -> None:
+    assert {use.point for use in cuts.uses} == set(CommitPoint) - DEFINITION_POINTS - _KEPT_BY_THE_SCHEDULER
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("server", ["object store", "git", "registry", "online store"])
+def test_a_retry_completes_what_a_lost_connection_broke_off(
+    server: str, cuts: Cuts, matrix: Matrix, capsys: Any
+) -> None:
+    began, wrong = time.monotonic(), []
+    cases = list(cuts.cases(server))
+    for case in cases:
+        wrong += case.problems()
+        wanted = matrix.undisturbed(case.use.run_id)
+        wrong += [f"{case.name}: {found}" for found in differences(wanted, matrix.state(case.world))]
+    with capsys.disabled():
+        print(f"\n{server}: {len(cases)} cuts, {len(wrong)} problems, {time.monotonic() - began:.0f} s")
+    assert not wrong, "\n".join(wrong)
