@@ -12,8 +12,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.applied_commit import AppliedCommit
 from feature_ops.feast.configuration import configuration_file, read_configuration
 from feature_ops.feast.diff import kinds
-from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.feast.diff.definitions import Definitions, SerializedObject
 from feature_ops.feast.importing import import_feast
 from feature_ops.feast.online_failures import online_store_failures
 from feature_ops.feast.refusals import refuse_removals
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
+
+# Seconds: many times what fetching a registry takes.
+_READERS_CATCH_UP = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def apply(request: ApplyRequest) -> Applied:
 
         store.refresh_registry()
         registered = describe_registry(store.registry, store.project)
-        refuse_removals(registered, request.definitions, request.live, request.commit)
+        refuse_removals(request.definitions, request.live, request.commit)
         dump_uri = _keep_dump(store, request)
         with passing(CommitPoint.APPLY_BEGUN):
             note.begin(request.commit)
@@ -146,6 +150,53 @@ def _keep_dump(store: FeatureStore, request: ApplyRequest) -> str:
 def _apply(
     store: FeatureStore, registered: Definitions, wanted: Definitions
 ) -> tuple[list[str], list[str], list[str]]:
+    """
+    Apply in an order in which nobody who reads meanwhile finds a service without what it names.
+
+    First whatever is new, nothing taken away; then the services; then what is no longer wanted goes.
+    Readers fetch views before services, one table after the other, so between two stages there is a
+    pause in which whoever is in the middle of that comes to its end.
+    """
+    before, after = _labels(registered), _labels(wanted)
+    changed = before != after
+    if changed:
+        _apply_stage(store, expanded(registered, wanted))
+        time.sleep(_READERS_CATCH_UP)
+        _apply_stage(store, [item for item in wanted.protos if item.kind == kinds.FEATURE_SERVICE])
+        time.sleep(_READERS_CATCH_UP)
+    _apply_all(store, wanted)
+    return (
+        sorted(set(after) - set(before)),
+        sorted(label for label in after if label in before and before[label] != after[label]),
+        sorted(set(before) - set(after) - {f"{kinds.PROJECT} {store.project}"}),
+    )
+
+
+def expanded(registered: Definitions, wanted: Definitions) -> list[SerializedObject]:
+    """Return all that is wanted but services, each view still with the fields that it is to lose."""
+    from feature_ops.feast.diff.describe import message_class
+
+    there = {(item.kind, item.name): item.message for item in registered.protos}
+    stage = []
+    for item in wanted.protos:
+        if item.kind in (kinds.FEATURE_VIEW, kinds.STREAM_FEATURE_VIEW) and (item.kind, item.name) in there:
+            parse = message_class(item.kind).FromString
+            view, earlier = parse(item.message), parse(there[item.kind, item.name])
+            names = {feature.name for feature in view.spec.features}
+            view.spec.features.extend(f for f in earlier.spec.features if f.name not in names)
+            stage.append(replace(item, message=view.SerializeToString()))
+        elif item.kind != kinds.FEATURE_SERVICE:
+            stage.append(item)
+    return stage
+
+
+def _apply_stage(store: FeatureStore, items: Iterable[SerializedObject]) -> None:
+    objects = [_made(item) for item in items]
+    if objects:
+        store.apply(objects)
+
+
+def _apply_all(store: FeatureStore, wanted: Definitions) -> None:
     from feast.repo_operations import extract_objects_for_apply_delete
 
     contents = _contents(wanted, store.project)
@@ -155,12 +206,6 @@ def _apply(
             provider.validate_data_source(store.config, view.batch_source)
     to_apply, to_delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
     store.apply(to_apply, objects_to_delete=to_delete, partial=False)
-    before, after = _labels(registered), _labels(wanted)
-    return (
-        sorted(set(after) - set(before)),
-        sorted(label for label in after if label in before and before[label] != after[label]),
-        sorted(set(before) - set(after) - {f"{kinds.PROJECT} {store.project}"}),
-    )
 
 
 def _labels(definitions: Definitions) -> dict[str, Any]:
@@ -171,23 +216,35 @@ def _labels(definitions: Definitions) -> dict[str, Any]:
 
 def _contents(definitions: Definitions, project: str) -> Any:
     """Return the definitions as Feast has them after it read a repository."""
-    from feast import (
-        Entity,
-        FeatureService,
-        FeatureView,
-        OnDemandFeatureView,
-        Project,
-        StreamFeatureView,
-    )
-    from feast.data_source import DataSource
+    from feast import Project
     from feast.feature_view import DUMMY_ENTITY
+    from feast.repo_contents import RepoContents
+
+    made: dict[str, list[Any]] = {}
+    for item in definitions.protos:
+        made.setdefault(item.kind, []).append(_made(item))
+    return RepoContents(
+        projects=made.get(kinds.PROJECT) or [Project(name=project)],
+        data_sources=made.get(kinds.DATA_SOURCE, []),
+        entities=[*made.get(kinds.ENTITY, []), DUMMY_ENTITY],
+        feature_views=made.get(kinds.FEATURE_VIEW, []),
+        feature_services=made.get(kinds.FEATURE_SERVICE, []),
+        on_demand_feature_views=made.get(kinds.ON_DEMAND_FEATURE_VIEW, []),
+        stream_feature_views=made.get(kinds.STREAM_FEATURE_VIEW, []),
+        label_views=made.get(kinds.LABEL_VIEW, []),
+        permissions=made.get(kinds.PERMISSION, []),
+    )
+
+
+def _made(item: SerializedObject) -> Any:
+    from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView, Project, StreamFeatureView
+    from feast.data_source import DataSource
     from feast.labeling.label_view import LabelView
     from feast.permissions.permission import Permission
-    from feast.repo_contents import RepoContents
 
     from feature_ops.feast.diff.describe import message_class
 
-    makers = {
+    makers: dict[str, Any] = {
         kinds.PROJECT: Project,
         kinds.DATA_SOURCE: DataSource,
         kinds.ENTITY: Entity,
@@ -198,22 +255,7 @@ def _contents(definitions: Definitions, project: str) -> Any:
         kinds.FEATURE_SERVICE: FeatureService,
         kinds.PERMISSION: Permission,
     }
-    made: dict[str, list[Any]] = {kind: [] for kind in makers}
-    for item in definitions.protos:
-        made[item.kind].append(
-            makers[item.kind].from_proto(message_class(item.kind).FromString(item.message))
-        )
-    return RepoContents(
-        projects=made[kinds.PROJECT] or [Project(name=project)],
-        data_sources=made[kinds.DATA_SOURCE],
-        entities=[*made[kinds.ENTITY], DUMMY_ENTITY],
-        feature_views=made[kinds.FEATURE_VIEW],
-        feature_services=made[kinds.FEATURE_SERVICE],
-        on_demand_feature_views=made[kinds.ON_DEMAND_FEATURE_VIEW],
-        stream_feature_views=made[kinds.STREAM_FEATURE_VIEW],
-        label_views=made[kinds.LABEL_VIEW],
-        permissions=made[kinds.PERMISSION],
-    )
+    return makers[item.kind].from_proto(message_class(item.kind).FromString(item.message))
 
 
 def main() -> int:

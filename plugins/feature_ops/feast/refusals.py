@@ -10,22 +10,19 @@ from feature_ops.feast.diff.kinds import FEATURE_SERVICE, VIEWS
 from feature_ops.feast.diff.reading import objects_read
 
 
-def refuse_removals(
-    registered: Definitions, wanted: Definitions, live: Mapping[str, Iterable[str]], commit: str
-) -> None:
+def refuse_removals(wanted: Definitions, live: Mapping[str, Iterable[str]], commit: str) -> None:
     """
     Raise a :class:`BadInputError` if a feature would vanish under somebody who reads it.
 
-    A service that is applied counts as read, and so does what a deployed model was trained with. In two
-    commits it is safe: out of the service first, out of the view when no live model asks for it any more.
+    A deployed model asks for what it was trained with, whatever the services say by now. In two commits it
+    is safe: out of the service first, out of the view when no live model asks for it any more.
 
-    :param registered: what the registry holds.
     :param wanted: what is to be applied.
     :param live: ``view:feature`` references that each deployed model asks for, by the model's name.
     """
     there = {f"{name}:{feature}" for _, name, data in wanted.views() for feature in data.get("features", {})}
     readers: dict[str, list[str]] = {}
-    for reader, references in [*_services(registered), *live.items()]:
+    for reader, references in [*_services(wanted), *live.items()]:
         for reference in references:
             if reference not in there:
                 readers.setdefault(reference, []).append(reader)
@@ -39,9 +36,9 @@ def refuse_removals(
     )
 
 
-def _services(registered: Definitions) -> Iterator[tuple[str, list[str]]]:
-    for name, service in sorted(registered.of_kind(FEATURE_SERVICE).items()):
-        read = objects_read(registered.objects, service)
+def _services(definitions: Definitions) -> Iterator[tuple[str, list[str]]]:
+    for name, service in sorted(definitions.of_kind(FEATURE_SERVICE).items()):
+        read = objects_read(definitions.objects, service)
         yield (
             f"the service {name}",
             [f"{view}:{feature}" for (kind, view), seen in read.items() if kind in VIEWS for feature in seen],
