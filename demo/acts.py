@@ -15,6 +15,7 @@ from demo.feature_acts import (
     loudness_is_commented_out,
     new_feature_is_backfilled,
     older_revision_by_hand,
+    readers_noticed_nothing,
     triggerer_is_killed,
     words_only,
 )
@@ -143,6 +144,7 @@ ACTS = (
     Act("Ten pushes in a burst: one apply", burst_of_commits),
     Act("A push while the triggerer is dead is not lost", triggerer_is_killed),
     Act("An older revision by hand is the way back", older_revision_by_hand),
+    Act("Readers noticed nothing", readers_noticed_nothing),
 )
 
 

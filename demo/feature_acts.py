@@ -15,6 +15,7 @@ _NEW_FEATURE = "time_signature"
 
 def words_only(scene: Scene) -> str:
     """A10: a README starts nothing; comment, order and whitespace start a run that applies nothing."""
+    scene.reader.start()
     runs = len(scene.training_runs())
     scene.data_scientist.push("Say more in the README", {"README.md": lambda text: f"{text}\nMore.\n"})
     push = scene.data_scientist.push("Reorder and explain", {SERVICE: _only_words})
@@ -129,6 +130,15 @@ def older_revision_by_hand(scene: Scene) -> str:
     expect(back.states["apply"], "success", "state of apply")
     expect(len(scene.service_features()), 13, "features of serving_fs")
     return f"{run.summaries['diff_feature_service']}; and back: {back.summaries['diff_feature_service']}"
+
+
+def readers_noticed_nothing(scene: Scene) -> str:
+    """Whoever read through all of the changes met no error and no null in place of a value."""
+    scene.reader.stop()
+    seen = scene.reader.seen
+    if seen.failed or seen.nulls or not seen.reads:
+        raise StoryError(f"{seen.reads} reads, {seen.failed} failed: {seen.errors}; nulls: {seen.nulls}")
+    return f"{seen.reads:,} reads through all changes: 0 failed, 0 nulls in place of a value"
 
 
 def _only_words(text: str) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from demo.airflow_api import ENDED, AirflowApi
 from demo.data_scientist import DataScientist, Push
 from demo.stack import Stack
+from demo.steady_reader import SteadyReader
 from demo.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -104,6 +105,16 @@ class Scene:
     def data_scientist(self) -> DataScientist:
         """Somebody with a clone of the repository."""
         return DataScientist(self.stack.home / "clone", self.stack.git_url, self.stack.environment())
+
+    @cached_property
+    def reader(self) -> SteadyReader:
+        """Somebody who reads the features of some songs of the catalogue all the time."""
+        from feast import FeatureStore
+
+        os.environ.update(self.stack.environment())
+        songs = [{KEY: str(song)} for song in self.base[KEY].unique()[:20]]
+        store = FeatureStore(repo_path=str(PROJECT / "feature_repo"))
+        return SteadyReader(store, "serving_fs", songs, pause=0.1)
 
     def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:
         """Write the songs as a parquet file that the demo may ingest; returns its ``file://`` URL."""

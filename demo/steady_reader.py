@@ -29,29 +29,40 @@ class Seen:
 
 class SteadyReader:
     """
-    Reads a feature service in a tight loop, in a thread of its own, until it is stopped.
+    Reads a feature service in a loop, in a thread of its own, until it is stopped.
 
     :param store: the reader's own feature store; it looks for new definitions before every read.
     :param keys: entity rows with values for every feature.
+    :param pause: seconds between two reads.
     """
 
-    def __init__(self, store: FeatureStore, service: str, keys: Sequence[dict[str, Any]]) -> None:
-        self._store, self._service, self._keys = store, service, list(keys)
+    def __init__(
+        self, store: FeatureStore, service: str, keys: Sequence[dict[str, Any]], pause: float = 0.0
+    ) -> None:
+        self._store, self._service, self._keys, self._pause = store, service, list(keys), pause
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._read_on, daemon=True)
         self._full = {name for name, values in self._read().items() if None not in values}
         self.seen = Seen()
 
     def __enter__(self) -> SteadyReader:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the read that is under way."""
         self._stopped.set()
         self._thread.join(timeout=60)
 
     def _read_on(self) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.wait(self._pause):
             try:
                 answer = self._read()
             except Exception as error:  # whatever a reader may meet counts
