@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from typing import IO, Any
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.diff.definitions import Definitions
-from feature_ops.git.command import scrub
+from feature_ops.feast.diff.verdict import printable
 
 _PACKAGES = Path(__file__).parents[3]
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
 _OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
+# Short values, and those of other names, would cut words out of messages.
+_SECRET_NAME = re.compile("PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONN|AUTH|URL|DSN|FEAST_", re.IGNORECASE)
+_SECRET_LENGTH = 6
 _MAX_CONFIGURATION = 1 << 20
 
 _REASONS = {
@@ -92,7 +96,7 @@ def try_load(
         }
         answer = _ask(request, scratch, _START_SECONDS + limits.seconds * len(folders))
     for lack in dict.fromkeys(lack for label in folders for lack in answer[label].get("open", ())):
-        _LOG.warning("Feature definitions are loaded with less protection: %s.", lack)
+        _LOG.warning("Feature definitions are loaded with less protection: %s.", _clean(lack))
     return {label: _result(label, answer[label], limits) for label in folders}
 
 
@@ -174,7 +178,8 @@ def _result(label: str, answer: Mapping[str, Any], limits: Limits) -> Definition
 
 
 def _message(label: str, answer: Mapping[str, Any], limits: Limits) -> str:
-    error = answer["error"]
+    # All of it was written by a stranger.
+    error = {key: _clean(text) for key, text in answer["error"].items()}
     where = f"{error['file']}:{error['line']}: " if error.get("file") else ""
     said = _shortened(answer.get("output", ""))
     message = f"{label}: {where}{_reason(error, limits)}"
@@ -183,14 +188,19 @@ def _message(label: str, answer: Mapping[str, Any], limits: Limits) -> str:
 
 def _shortened(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    text = scrub(" | ".join(lines[-_OUTPUT_LINES:]), tuple(_secrets()))
+    text = printable(" | ".join(lines[-_OUTPUT_LINES:]), tuple(_secrets()))
     return text if len(text) <= _OUTPUT_LENGTH else f"…{text[-_OUTPUT_LENGTH:]}"
 
 
+def _clean(text: str) -> str:
+    line = printable(text, tuple(_secrets()))
+    return line if len(line) <= _OUTPUT_LENGTH else f"{line[:_OUTPUT_LENGTH]}…"
+
+
 def _secrets() -> Iterator[str]:
-    """Yield what this process's environment holds: a repository could have read it somewhere else."""
-    for value in os.environ.values():
-        if len(value) >= 8 and not value.startswith("/"):
+    """Yield what this process's environment hides: a stranger could have read it somewhere else."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= _SECRET_LENGTH:
             yield value
 
 
@@ -217,7 +227,7 @@ def _ended(how: str, limits: Limits) -> str:
     if how == "late":
         return f"did not end within {limits.seconds:.0f} s: definitions must load without loops and waiting"
     if how == "forged":
-        return "wrote into files that it did not open: let it define objects only"
+        return "its answer can't be read: did it write into files that it did not open?"
     if how == "large":
         return "its definitions are too large"
     return f"ended its own process ({how}) before its definitions were read: let it define objects only"

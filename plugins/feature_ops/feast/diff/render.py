@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from feature_ops.feast.diff.verdict import Diff, Verdict
+from feature_ops.feast.diff.verdict import Diff, Verdict, printable
 
 _MEANINGS = {
     Verdict.NONE: "The definitions mean the same.",
@@ -25,9 +25,9 @@ def as_text(diff: Diff) -> str:
     lines += [f"  {change.verdict!s:<9} {change.sentence}" for change in diff.changes]
     if diff.changes and diff.services:
         lines.append("What it means to those who read through a service:")
-        lines += [f"  {verdict!s:<9} {name}" for name, verdict in diff.services]
+        lines += [f"  {verdict!s:<9} {printable(name)}" for name, verdict in diff.services]
     if diff.obstacles:
-        lines += [_OBSTACLES, *(f"  {obstacle}" for obstacle in diff.obstacles)]
+        lines += [_OBSTACLES, *(f"  {printable(obstacle)}" for obstacle in diff.obstacles)]
     return "\n".join(lines)
 
 
@@ -61,7 +61,7 @@ def as_json(diff: Diff) -> str:
 
 def _cell(text: str) -> str:
     """Make a table's cell of what a repository's author wrote: no line, column, link or tag of theirs."""
-    flat = " ".join(text.split())
+    flat = printable(text)
     for sign in "\\`*_[]<>|#@":
         flat = flat.replace(sign, f"\\{sign}" if sign != "<" else "&lt;")
     return flat

@@ -114,9 +114,9 @@ def _judged(text: bytes, late: bool, status: int) -> dict[str, Any]:
     try:
         found = json.loads(text)
         if "error" in found:
-            return {"error": {str(key): str(value) for key, value in found["error"].items()}}
+            return {"error": {str(key): str(value)[:_TAIL] for key, value in found["error"].items()}}
     except _NOT_AN_ANSWER:
-        if text and status == 0:
+        if text:
             return {"error": {"kind": "ended", "text": "forged"}}
         signalled = os.WIFSIGNALED(status)
         number = os.WTERMSIG(status) if signalled else os.WEXITSTATUS(status)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from feature_ops.feast.diff import kinds
+from feature_ops.git.command import scrub
 
 # Views and services are named alone: they are what people talk about.
 _LABELS = {
@@ -41,6 +42,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, default=Verdict.NONE)
 
 
+def printable(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return what a stranger wrote as one line without control characters, user info and secrets."""
+    plain = "".join(sign if sign.isprintable() else " " for sign in text)
+    return scrub(" ".join(plain.split()), secrets)
+
+
 @dataclass(frozen=True)
 class Change:
     """
@@ -61,7 +68,7 @@ class Change:
     @property
     def sentence(self) -> str:
         """What changed, with the object: ``serving_fs: − song_properties:loudness``."""
-        return f"{_LABELS.get(self.kind, '')}{self.object}: {self.words}"
+        return printable(f"{_LABELS.get(self.kind, '')}{self.object}: {self.words}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class Diff:
         if not self.changes:
             return "none: the definitions mean the same"
         return f"{self.verdict}: " + "; ".join(
-            change.words
+            printable(change.words)
             if change.kind == kinds.FEATURE_SERVICE and change.object == service
             else change.sentence
             for change in self.changes

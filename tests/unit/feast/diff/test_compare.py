@@ -219,6 +219,13 @@ def test_nothing_that_an_author_wrote_becomes_markup_of_the_comment() -> None:
     assert "\\@all" in row
 
 
+def test_nothing_that_an_author_wrote_becomes_a_line_of_the_log_or_shows_a_password() -> None:
+    diff = compare(definitions(), _with_entity("a\nINFO \x1b[31m postgresql://me:word@host/"))
+    assert diff.changes[0].sentence == "entity a INFO [31m postgresql://***@host/: added"
+    assert diff.summary().isprintable()
+    assert len(as_text(diff).splitlines()) == 5
+
+
 def _with_entity(name: str) -> Definitions:
     objects = copy.deepcopy(OBJECTS)
     objects["entity"][name] = {"join_key": "x"}
