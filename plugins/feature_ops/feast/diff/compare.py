@@ -11,7 +11,15 @@ from collections.abc import Iterator
 
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.field_rules import Told, changed_fields
-from feature_ops.feast.diff.kinds import DATA_SOURCE, FEATURE_SERVICE, KINDS, PERMISSION, PROJECT, Objects
+from feature_ops.feast.diff.kinds import (
+    DATA_SOURCE,
+    FEATURE_SERVICE,
+    KINDS,
+    PERMISSION,
+    PROJECT,
+    VIEWS,
+    Objects,
+)
 from feature_ops.feast.diff.reading import Read, objects_read
 from feature_ops.feast.diff.verdict import Change, Diff, Verdict, worst
 
@@ -41,12 +49,24 @@ def _project(old: Definitions, new: Definitions) -> Iterator[Change]:
 def _kind(kind: str, old: Definitions, new: Definitions) -> Iterator[Change]:
     before, after = old.of_kind(kind), new.of_kind(kind)
     for name in sorted({*before, *after}):
-        if name not in after:
+        other = _other_view(new if name in before else old, kind, name)
+        if name not in after and other:
+            words = f"is a {other} now, no longer a {kind}"
+            yield Change(other, name, Verdict.BREAKING, words)
+        elif name not in before and other:
+            continue  # told above, of the view that it was
+        elif name not in after:
             yield Change(kind, name, Verdict.BREAKING, "removed" + _readers(old.objects, kind, name))
         elif name not in before:
             yield Change(kind, name, Verdict.ADDITIVE, "added")
         else:
             yield from _fields(kind, name, old, new)
+
+
+def _other_view(definitions: Definitions, kind: str, name: str) -> str | None:
+    """Return under which other kind of view a name is known: views of all kinds share their names."""
+    others = [other for other in VIEWS if other != kind and kind in VIEWS]
+    return next((other for other in others if name in definitions.of_kind(other)), None)
 
 
 def _fields(kind: str, name: str, old: Definitions, new: Definitions) -> Iterator[Change]:

@@ -164,6 +164,8 @@ def _environment(scratch: str) -> dict[str, str]:
         "PATH": os.defpath,
         "HOME": scratch,
         "TMPDIR": scratch,
+        # Whoever asks for the user's name otherwise looks into /etc.
+        "USER": "nobody",
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
         # Feast otherwise reports its use over the network.

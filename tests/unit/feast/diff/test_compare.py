@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def definitions(project: str = "shop", **changes: Any) -> Definitions:
     """The shop; ``changes`` are made by a path with ``__`` between its parts."""
     objects = copy.deepcopy(OBJECTS)
     for path, value in changes.items():
-        *way, last = path.replace("_view__", " view__").replace("_service__", " service__").split("__")
+        *way, last = re.sub("_(view|service)__", r" \1__", path).split("__")
         place = objects
         for part in way:
             place = place.setdefault("data source" if part == "source" else part, {})
@@ -109,6 +110,16 @@ def test_an_entity_and_a_source_reach_every_service_that_reads_through_them() ->
 def test_what_is_removed_is_told_with_its_readers() -> None:
     diff = compare(definitions(), definitions(source__orders_source=None))
     assert diff.summary() == "breaking: source orders_source: removed, checkout, planning read it"
+
+
+def test_a_view_that_becomes_another_kind_of_view_is_told_once() -> None:
+    view = OBJECTS["feature view"]["orders"]
+    after = definitions(feature_view__orders=None, **{"stream feature view__orders": view})
+    diff = compare(definitions(), after)
+    assert [change.sentence for change in diff.changes] == [
+        "orders: is a stream feature view now, no longer a feature view"
+    ]
+    assert diff.of_service("checkout") is Verdict.BREAKING
 
 
 def test_another_project_breaks_everything() -> None:
