@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from feast import FeatureStore
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 @dataclass
