@@ -83,7 +83,7 @@ class GitPathSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return what the trigger saw."""
-        self.log.info("%s", describe(event))
+        self._summarize(context, event)
         return event
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -109,8 +109,14 @@ class GitPathSensor(BaseSensorOperator):
         if watch.decide(since, head, change.paths) is not Verdict.CHANGED:
             return None
         event = change_event(change, watch)
-        self.log.info("%s", describe(event))
+        self._summarize(context, event)
         return event
+
+    def _summarize(self, context: Context, event: dict[str, Any]) -> None:
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+        context["task_state_store"].set("summary", describe(event), retention=NEVER_EXPIRE)
+        self.log.info("%s", describe(event))
 
     def _kept_since(self, context: Context) -> Any:
         return context["task_state_store"].get("since")

@@ -26,7 +26,8 @@ PATHS = ["feature_repo/**"]
 class State(dict[str, Any]):
     """Stands in for the task's state store, which outlives a try."""
 
-    set = dict.__setitem__
+    def set(self, key: str, value: Any, retention: Any = None) -> None:
+        self[key] = value
 
 
 @pytest.fixture
@@ -134,6 +135,7 @@ def test_the_example_waits_in_the_triggerer_and_tells_the_change(clone: Clone, c
     change = getattr(waiting, rest.method_name)(context, event=asyncio.run(wait()))
     told = dag.get_task("tell_change").python_callable(change)
     assert told == "Ada Ü: Louder (feature_repo/a.py)"
+    assert "(Ada Ü: Louder); changed: feature_repo/a.py" in context["task_state_store"]["summary"]
 
 
 def test_the_example_by_commit_tells_what_its_events_hold(clone: Clone) -> None:
