@@ -75,7 +75,10 @@ Up in {seconds:.0f} s.
 Try this next:
   1. Open {stack.airflow_url}/dags/song_properties_etl, press Trigger, and give it the Dataset URL
      {new_song}
-  2. In another terminal: `make shell`, then `cd feature_repo && feast plan`
+  2. Change the features. In another terminal: `make shell`, then
+     git clone $JUKEBOX_GIT_URL /tmp/jukebox && cd /tmp/jukebox
+     comment out "loudness" in feature_repo/feature_service.py, commit and push; then look at
+     {stack.airflow_url}/dags/continuous_training
   3. In another terminal: `make story` plays it all without hands, beside this one
 
 Ctrl-C stops everything and keeps all state; `make demo-reset` removes the state."""

@@ -165,6 +165,7 @@ class Stack:
         """Let git find the password in the environment, for this server only."""
         helper = f"credential.{self.servers.git.url}.helper"
         return {
+            "JUKEBOX_GIT_URL": self.git_url,
             "JUKEBOX_GIT_PASSWORD": self.servers.git_password,
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_CONFIG_COUNT": "2",
