@@ -233,10 +233,10 @@ class House:
             self.objects.copy(file.uri, LIGHTS.uri + file.name)
             self.objects.delete(file.uri)
 
-    def generation(self) -> int:
-        """Return how many files were accepted, those of dying runs included."""
+    def accepted_last(self) -> str:
+        """Return generation and name of the file that was accepted last, by a dying run, too."""
         found = self.objects.get_bytes(f"{LIGHTS.acceptance_uri}latest.json")
-        return json.loads(found[0])["generation"] if found else 0
+        return "{generation}/{file}".format(**json.loads(found[0])) if found else "none"
 
     def versions(self, *prefixes: str) -> list[Row]:
         """Return the rows of all files, each file once, in the order of their ingestion."""
@@ -299,14 +299,14 @@ class Player:
         """Play the next step of a run; it ends the run if it is refused, skipped, or dies for good."""
         step = progress.steps[0]
         death = progress.death if progress.death and progress.death.step == step else None
-        generation = self.house.generation() if death else 0
+        accepted = self.house.accepted_last()
         try:
             with dying(death):
                 self._play(step, progress)
         except Killed:
             event(f"died: {death}")
             progress.death = None
-            if self.house.generation() > generation:
+            if self.house.accepted_last() != accepted:
                 self._accept(progress)
             if not progress.run.retried:
                 progress.steps.clear()
@@ -370,8 +370,8 @@ class Player:
 
     def _compare(self, step: str) -> None:
         if step in ("validate", "publish", "upload"):
-            # The file that was accepted last may still have to be moved to the accepted ones.
-            last = f"{LIGHTS.acceptance_uri}proposed/{self.house.generation()}/"
+            # It may still have to be moved; what a dead run proposed beside it is nothing.
+            last = f"{LIGHTS.acceptance_uri}proposed/{self.house.accepted_last()}"
             there = self.house.versions(last, LIGHTS.accepted_uri, LIGHTS.uri)
             assert by_key_and_time(there) == by_key_and_time(self.model.versions)
         if step in ("materialize", "verify"):
