@@ -82,7 +82,11 @@ def load(folders: Mapping[str, Path], *, limits: Limits | None = None) -> dict[s
 def try_load(
     folders: Mapping[str, Path], *, limits: Limits | None = None
 ) -> dict[str, Definitions | DefinitionsError]:
-    """Return what :func:`load` does, with the error in the place of what does not load."""
+    """
+    Return what :func:`load` does, with the error in the place of what does not load.
+
+    :raises DefinitionsError: if a ``feature_store.yaml`` is not YAML.
+    """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="feature-definitions-") as scratch:
         request = {

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -86,7 +87,8 @@ def _read(pipe: int, lifeline: int, deadline: float) -> tuple[bytes, bool]:
             left = deadline - time.monotonic()
             ready = select.select([file.fileno(), lifeline], [], [], max(0.0, left))[0]
             if lifeline in ready:
-                # Nobody waits for the answer any more. The fork ends with this process.
+                # Nobody waits for the answer any more, or will clean up. The fork ends with this process.
+                shutil.rmtree(Path.cwd(), ignore_errors=True)
                 os.killpg(0, signal.SIGKILL)
             if not ready:
                 return b"", True

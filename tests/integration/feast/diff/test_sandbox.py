@@ -232,14 +232,21 @@ def test_the_process_ends_when_its_caller_is_killed(tmp_path: Path) -> None:
         threading.Thread(target=kill, daemon=True).start()
         loading.load({{"x": Path({str(repository)!r})}})
     """)
+    (tmp_path / "scratch").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", caller], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", caller],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path / "scratch")},
     )
     assert done.returncode == -9, done.stderr
     left = [int(pid) for pid in done.stdout.split()]
     assert len(left) == 2
     for pid in left:
         _wait_until_gone(pid)
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def _wait_until_gone(pid: int) -> None:
