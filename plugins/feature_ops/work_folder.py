@@ -64,7 +64,7 @@ def _removed_afterwards(parent: Path, purpose: str) -> Iterator[Path]:
             scratch.mkdir()
             yield scratch
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 @contextmanager
@@ -111,4 +111,10 @@ def _remove_leftovers(parent: Path) -> None:
         with suppress(OSError), marker.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log.info("Removing %s, which a killed run left behind", marker.parent)
-            shutil.rmtree(marker.parent, ignore_errors=True)
+            _remove(marker.parent)
+
+
+def _remove(folder: Path) -> None:
+    # The marker last: who is killed on the way leaves a folder that is still known for a leftover.
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)

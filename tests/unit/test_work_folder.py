@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,24 @@ def test_the_next_run_removes_what_a_killed_run_left(parent: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
     assert len(list(parent.glob("*/scratch/file"))) == 1
+    with work_folder("next") as folder:
+        assert list(parent.iterdir()) == [folder.parent]
+
+
+def test_a_removal_that_was_cut_short_is_finished_by_the_next_run(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def killed_after_it(folder: Path, **options: bool) -> None:
+        remove(folder, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed_after_it)
+        with pytest.raises(KeyboardInterrupt), work_folder("killed"):
+            pass
+    assert [path.name for path in parent.glob("*/*")] == [MARKER]
     with work_folder("next") as folder:
         assert list(parent.iterdir()) == [folder.parent]
 

@@ -108,8 +108,8 @@ class HeadsStream(SharedStreamProducer):
                 await item.broker_payload.persisted()
 
     async def aclose(self) -> None:
-        """Clean up after the last watcher, as soon as git is done."""
-        self._thread.submit(self._repository.close)
+        """Clean up after the last watcher; not waiting long for git, which may be waiting for a server."""
+        await asyncio.wait([asyncio.ensure_future(self._in_thread(self._repository.close))], timeout=5)
         self._thread.shutdown(wait=False)
 
     async def _pause_after_trouble(self) -> None:
