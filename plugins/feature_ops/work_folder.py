@@ -24,7 +24,9 @@ MARKER = ".work-folder"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Programs and libraries that are not written in Python have only words for it. So may a server whose
 # own disk is full; they count only if there is less room here than one of their writes takes.
-_FULL_IN_WORDS = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
+_FULL_IN_WORDS = re.compile(
+    r"No space left on device|Disk quota exceeded|database or disk is full|Out of diskspace"
+)
 _ONE_WRITE = 1 << 20
 
 

@@ -48,7 +48,8 @@ class DvcWorkspace:
 
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         self._folder = folder
-        self._uri = options["url"]
+        endpoint = options.get("endpointurl")
+        self._place = f"{options['url']} at {endpoint}" if endpoint else options["url"]
         self._secrets = tuple(
             value for name, value in options.items() if name in {"secret_access_key", "session_token"}
         )
@@ -75,7 +76,7 @@ class DvcWorkspace:
                     repo.push(targets=[f"{file}.dvc"])
             except Exception as error:  # of DVC, of the S3 client, or of the network
                 raise FeatureOpsError(
-                    f"DVC could not send {file.name} to {self._uri}: {type(error).__name__}: "
+                    f"DVC could not send {file.name} to {self._place}: {type(error).__name__}: "
                     f"{scrub(str(error.__cause__ or error), self._secrets)}; "
                     "does the object store run, is the bucket there, and may the object store's connection "
                     "write to it? Then try again"
