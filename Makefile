@@ -51,8 +51,13 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: $(READY)  ## Measure the ETL against an empty DAG
+bench: $(READY)  ## Measure the ETL against an empty DAG, and verdicts on commits against stock Feast
 	@$(BIN)/python -m benchmarks.etl_floor
+	@$(BIN)/python -m benchmarks.verdict
+
+.PHONY: bench-watchers
+bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)
+	@$(BIN)/python -m benchmarks.git_watchers
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 .PHONY: lock

@@ -155,6 +155,8 @@ class Airflow:
                 "task_instance_heartbeat_timeout_detection_interval": 5,
                 "orphaned_tasks_check_interval": 30,
             },
+            # A killed triggerer's watchers go to the next one after this.
+            "triggerer": {"triggerer_health_check_threshold": 15},
             "dag_processor": {
                 "dag_bundle_config_list": json.dumps(bundles),
                 # Listing the folder is cheap, parsing is not: only files that changed are parsed soon.

@@ -105,10 +105,8 @@ def apply(request: ApplyRequest) -> Applied:
             f"{request.definitions.project!r}, this deployment serves {configuration.project!r}: correct it"
         )
     if request.definitions.incomplete:
-        raise BadInputError(
-            f"commit {request.commit[:10]} leaves open what only the data could tell: "
-            f"{'; '.join(request.definitions.incomplete)}. Declare it, then push again"
-        )
+        obstacles = "; ".join(request.definitions.incomplete)
+        raise BadInputError(f"commit {request.commit[:10]} can't be applied as it is: {obstacles}")
     store = _open(request.feature_repo, configuration.registry_url)
     note = AppliedCommit(configuration.registry_url, configuration.project)
     with advisory_lock(configuration.registry_url, configuration.lock_name, request.lock_timeout):

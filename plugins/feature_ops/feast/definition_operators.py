@@ -105,15 +105,14 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             new = self._export(commits, commit, folder / "new")
             old = self._export_applied(commits, applied, folder / "old")
             if old and not begun and self._same_code(old, new):
-                return self._nothing(
-                    f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning"
-                )
+                return self._nothing(f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning")
             return self._compare(new, old)
 
     def _compare(self, new: Path, old: Path | None) -> Outcome:
         from feature_ops.feast.definitions_store import DefinitionsStore
         from feature_ops.feast.diff.compare import compare
-        from feature_ops.feast.diff.loading import load
+        from feature_ops.feast.diff.definitions import Definitions
+        from feature_ops.feast.diff.loading import try_load
         from feature_ops.feast.hook import FeastHook
 
         commit, applied = self.resolved["commit"], self.resolved["applied"]
@@ -122,14 +121,20 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         known = {name: store.get(name) for name in (commit, applied if old else None) if name}
         folders = {commit: new, **({applied: old} if old else {})}
         missing = {name: folder for name, folder in folders.items() if known.get(name) is None}
-        loaded = load({f"commit {name[:10]}": folder for name, folder in missing.items()}) if missing else {}
-        for name in missing:
-            known[name] = loaded[f"commit {name[:10]}"]
-            store.put(name, loaded[f"commit {name[:10]}"])
+        labels = {f"commit {name[:10]}": name for name in missing}
+        loaded = try_load({label: missing[name] for label, name in labels.items()}) if missing else {}
+        for label, name in labels.items():
+            found = loaded[label]
+            if isinstance(found, Definitions):
+                known[name] = found
+                store.put(name, found)
+            elif name == commit:
+                raise found
+            else:
+                self.log.warning("%s. Comparing with the registry instead", found)
         wanted = known[commit]
-        before = known[applied] if old else self._registered(hook)
+        before = known.get(applied) or self._registered(hook)
         assert wanted is not None
-        assert before is not None
         return self._told(compare(before, wanted), store.uri(commit))
 
     def _told(self, diff: Diff, uri: str) -> Outcome:
@@ -137,6 +142,8 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
 
         for change in diff.changes:
             self.log.info("%s: %s", change.verdict, change.sentence)
+        for obstacle in diff.obstacles:
+            self.log.warning("Can't be applied as it is: %s", obstacle)
         begun = self.resolved["begun"]
         summary = diff.summary(self.feature_service)
         return Outcome(
