@@ -55,6 +55,24 @@ class Settings(BaseSettings):
         True, description="Whether a commit that changes features is applied, or only told of."
     )
 
+    mlflow_tracking_uri: str | None = Field(None, description="Address of the MLflow server.")
+    training_timeout: float = Field(3600.0, gt=0, description="Seconds that a training may take.")
+    gate_log_loss_increase: float = Field(
+        0.05, description="Most that a new model's log-loss may be above the champion's, interval included."
+    )
+    gate_recall_drop: float = Field(
+        0.5, description="Most that the recall among the first five of any class may fall."
+    )
+    gate_top5_minimum: float = Field(
+        0.05, description="Least share of held-out rows whose class is among the first five."
+    )
+    test_service_url: str | None = Field(
+        None, description="Address of the model service that follows the alias test."
+    )
+    deploy_timeout: float = Field(
+        120.0, gt=0, description="Seconds that the service may take to load a new version."
+    )
+
     source_schemes: tuple[str, ...] = Field(
         ("https", "s3"), description="Schemes a dataset URL may have: https, http, s3, file."
     )

@@ -37,3 +37,13 @@ def live_features(store: ObjectStore) -> dict[str, list[str]]:
                 f'{item.uri} is not of the form {{"model": ..., "features": [...]}}: correct or remove it'
             ) from None
     return found
+
+
+def announce(store: ObjectStore, model: str, features: list[str]) -> None:
+    """
+    Note that a model asks for these features from now on.
+
+    :param model: its name and alias, such as ``jukebox@test``.
+    """
+    content = json.dumps({"model": model, "features": features}).encode()
+    store.put_bytes(content, f"{live_models_uri()}{model}.json")

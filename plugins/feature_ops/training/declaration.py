@@ -1,0 +1,30 @@
+"""What a model is to the package: where its code is, how it is trained, what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """
+    A model that follows a feature service.
+
+    Its code lives in the watched repository beside the feature definitions, so a commit is the whole truth.
+
+    :param name: its name in MLflow's registry.
+    :param feature_service: the Feast service that it is trained on and served with.
+    :param code_path: folder of its code in the repository.
+    :param command: what trains it, after the Python interpreter; docs/training.md tells the arguments
+        that are added and the result that is expected.
+    :param arguments: further arguments, such as where its labels are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    feature_service: str
+    code_path: str = "model"
+    command: tuple[str, ...]
+    arguments: Mapping[str, str] = Field(default_factory=dict)
