@@ -100,56 +100,40 @@ def test_a_feature_taken_out_of_the_service_is_told_in_words_and_stays_in_the_vi
     assert len(applied.store().get_feature_view("tracks").features) == 2
 
 
-@pytest.mark.parametrize(
-    ("subject", "files", "folder"),
-    [
-        ("README", {"README.md": "# Tracks"}, "."),
-        (
-            "whitespace",
-            {"feature_service.py": REFORMATTED},
-            "feature_repo",
-        ),
-        ("comment", {"feature_service.py": f"# More words\n{SERVICE}"}, "feature_repo"),
-        (
-            "order",
-            {"feature_service.py": REORDERED},
-            "feature_repo",
-        ),
-        ("moved", {"feature_service.py": None, "services.py": SERVICE}, "feature_repo"),
-    ],
-)
-def test_a10_a_commit_that_changes_no_feature_is_not_applied(
-    applied: Changes, subject: str, files: dict[str, str | None], folder: str
-) -> None:
+def test_a10_commits_that_change_no_feature_are_not_applied(applied: Changes) -> None:
     before = applied.state
-    applied.push(subject, files, folder)
+    words: list[tuple[str, dict[str, str | None], str]] = [
+        ("README", {"README.md": "# Tracks"}, "."),
+        ("whitespace", {"feature_service.py": REFORMATTED}, "feature_repo"),
+        ("comment", {"feature_service.py": f"# More words\n{SERVICE}"}, "feature_repo"),
+        ("order", {"feature_service.py": REORDERED}, "feature_repo"),
+        ("moved", {"feature_service.py": None, "services.py": SERVICE}, "feature_repo"),
+    ]
+    for subject, files, folder in words:
+        applied.push(subject, files, folder)
 
-    run = applied.run()
+        run = applied.run()
 
-    assert run.skipped
-    assert run.said["changed"].startswith("nothing to apply; none: ")
-    assert applied.state == before
+        assert run.skipped, subject
+        assert run.said["changed"].startswith("nothing to apply; none: ")
+        assert applied.state == before
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("from feast import FeatureService\nfs = FeatureService(\n", r"feature_service\.py:2"),
-        ("raise ValueError('no such thing')\n", r"feature_service\.py:1.*no such thing"),
-        ("import nowhere_to_be_found\n", r"feature_service\.py:1.*nowhere_to_be_found"),
-        ("import os\nos._exit(0)\n", "feature_service"),
-    ],
-)
-def test_a11_a_commit_that_does_not_load_fails_in_words_and_touches_nothing(
-    applied: Changes, text: str, told: str
-) -> None:
+def test_a11_commits_that_do_not_load_fail_in_words_and_touch_nothing(applied: Changes) -> None:
     before = applied.state, applied.served()
-    commit = applied.push("Broken", {"feature_service.py": text})
+    broken = {
+        "from feast import FeatureService\nfs = FeatureService(\n": r"feature_service\.py:2",
+        "raise ValueError('no such thing')\n": r"feature_service\.py:1.*no such thing",
+        "import nowhere_to_be_found\n": r"feature_service\.py:1.*nowhere_to_be_found",
+        "import os\nos._exit(0)\n": "feature_service",
+    }
+    for text, told in broken.items():
+        commit = applied.push("Broken", {"feature_service.py": text})
 
-    with pytest.raises(AirflowFailException, match=f"(?s){commit[:10]}.*{told}"):
-        applied.run()
+        with pytest.raises(AirflowFailException, match=f"(?s){commit[:10]}.*{told}"):
+            applied.run()
 
-    assert (applied.state, applied.served()) == before
+        assert (applied.state, applied.served()) == before
 
 
 def test_an_older_revision_is_the_way_back(applied: Changes) -> None:
