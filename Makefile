@@ -62,5 +62,8 @@ bench-watchers: $(READY)  ## Measure watchers of git repositories against pollin
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 .PHONY: lock
 lock: $(READY)  ## Lock the versions anew after a change of requirements*.in; UPGRADE=1 takes newer ones
-	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements.in --output-file requirements.txt
-	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+	@# Developers need everything at once, so their versions are the ones that everybody gets.
+	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements-dev.in --output-file requirements-dev.txt
+	@for part in requirements model/requirements; do \
+		$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) $$part.in --constraints requirements-dev.txt --output-file $$part.txt || exit 1; \
+	done
