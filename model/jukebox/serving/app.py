@@ -1,0 +1,273 @@
+"""The service over HTTP, and the page at its root."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import AfterValidator, BaseModel, Field
+
+from jukebox.serving.follower import Follower, Serving
+from jukebox.serving.kept import KeptModels
+from jukebox.serving.metrics import Metrics
+from jukebox.serving.predictions import Prediction, predict
+from jukebox.serving.problems import UnavailableError
+from jukebox.serving.songs import SongNames
+from jukebox.serving.sources import MlflowSource
+
+PAGES = Path(__file__).parent / "pages"
+MOST_SONGS = 1000
+_STATUS = {"unknown": 404, "empty": 422, "incomplete": 422}
+_HEADERS = {
+    # All that the page shows is its own; flags are drawn in the page's document.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_log = logging.getLogger(__name__)
+
+Top = Annotated[int, Query(ge=1, le=300, description="how many countries to tell")]
+
+
+def _text(song: str) -> str:
+    # JSON can spell halves of characters, which no store can be asked for.
+    if not song.isprintable():
+        raise ValueError("is no song's id")
+    return song
+
+
+class Songs(BaseModel):
+    """Songs to predict, in one request."""
+
+    songs: list[Annotated[str, AfterValidator(_text)]] = Field(min_length=1, max_length=MOST_SONGS)
+
+
+class Service:
+    """
+    What the endpoints share.
+
+    :param poll: seconds between two looks at the alias.
+    """
+
+    def __init__(self, follower: Follower, names: SongNames, metrics: Metrics, poll: float) -> None:
+        self.follower, self.names, self.metrics = follower, names, metrics
+        self._poll = poll
+        self._stopped = threading.Event()
+
+    def follow(self) -> None:
+        """Look for new models and names until :meth:`stop`."""
+        while not self._stopped.is_set():
+            self.follower.look()
+            try:
+                self.names.refresh()
+            except UnavailableError as trouble:
+                self.follower.troubles["names"] = str(trouble)
+            else:
+                self.follower.troubles.pop("names", None)
+            self._stopped.wait(self._poll)
+
+    def stop(self) -> None:
+        """End following after the look that is under way."""
+        self._stopped.set()
+
+    def serving(self) -> Serving:
+        """
+        Return what answers.
+
+        :raises UnavailableError: nothing does yet.
+        """
+        serving = self.follower.serving
+        if serving is None:
+            raise UnavailableError(f"No model answers yet: {self.trouble()}.")
+        return serving
+
+    def trouble(self) -> str:
+        """Return in words what is wrong."""
+        refused = self.follower.refused
+        troubles = list(self.follower.troubles.copy().values())
+        if refused:
+            troubles.insert(0, f"version {refused.version} is refused: {refused.reason}")
+        return "; ".join(troubles)
+
+    def predict(self, endpoint: str, songs: Sequence[str], top: int) -> tuple[Serving, list[Prediction]]:
+        """Predict, and count what came of it."""
+        started = time.perf_counter()
+        try:
+            serving = self.serving()
+            answers = predict(serving, songs, top, self.metrics)
+        except UnavailableError:
+            self.metrics.predictions.labels(endpoint, "unavailable").inc(len(songs))
+            raise
+        for answer in answers:
+            self.metrics.predictions.labels(endpoint, answer.outcome).inc()
+        self.metrics.prediction_seconds.labels(endpoint).observe(time.perf_counter() - started)
+        return serving, answers
+
+    def about(self, serving: Serving) -> dict[str, Any]:
+        """Return which model answered."""
+        facts = serving.model.facts
+        return {
+            "version": serving.version,
+            "alias": self.follower.alias,
+            "git_commit": facts["git_commit"],
+            "dataset_version": facts["dataset_version"],
+        }
+
+    def content(self, answer: Prediction) -> dict[str, Any]:
+        """Return one song's answer as JSON."""
+        said = answer.content or {"outcome": answer.outcome, "detail": answer.detail}
+        return {"song": answer.song, **self.names.describe(answer.song), **said}
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the application; it follows the alias while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        thread = threading.Thread(target=service.follow, name="follower", daemon=True)
+        thread.start()
+        yield
+        service.stop()
+
+    # FastAPI's own documentation pages load scripts from elsewhere.
+    app = FastAPI(title="Jukebox", lifespan=lifespan, docs_url=None, redoc_url=None)
+    _add_predictions(app, service)
+    _add_state(app, service)
+    _add_page(app)
+    _add_failures(app)
+    return app
+
+
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    @app.get("/predict/{song:path}")
+    def predict_one(song: str, top: Top = 10) -> Response:
+        """Rank the countries for one song."""
+        serving, (answer,) = service.predict("single", [song], top)
+        status = _STATUS.get(answer.outcome, 200)
+        return JSONResponse({**service.content(answer), "model": service.about(serving)}, status)
+
+    @app.post("/predict")
+    def predict_many(asked: Songs, top: Top = 10) -> Response:
+        """Rank the countries for many songs; what can't be answered says so in its place."""
+        serving, answers = service.predict("batch", asked.songs, top)
+        return JSONResponse(
+            {"predictions": [service.content(answer) for answer in answers], "model": service.about(serving)}
+        )
+
+    @app.get("/songs")
+    def songs(q: Annotated[str, Query(max_length=200)] = "") -> Response:
+        """Search songs by name, artist or id."""
+        return JSONResponse({"songs": service.names.search(q), "searchable": service.names.searchable})
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/model")
+    def model() -> Response:
+        """Tell which model answers, with which features, and what is wrong."""
+        follower, serving = service.follower, service.follower.serving
+        refused = follower.refused
+        content: dict[str, Any] = {
+            "version": None,
+            "alias": follower.alias,
+            "git_commit": None,
+            "features": [],
+            "loaded_at": None,
+            "refused": {"version": refused.version, "reason": refused.reason} if refused else None,
+            "troubles": follower.troubles.copy(),
+        }
+        if serving:
+            content |= {
+                **service.about(serving),
+                **serving.model.facts,
+                "features": [
+                    {"ref": item.ref, "name": item.name, "type": item.type} for item in serving.model.features
+                ],
+                "countries": len(serving.model.classes),
+                "loaded_at": serving.loaded_at.isoformat(),
+                "definitions_at": serving.definitions_at.isoformat(),
+                "freshness": {
+                    view: moment and moment.isoformat() for view, moment in serving.reader.freshness().items()
+                },
+            }
+        return JSONResponse(content)
+
+    @app.get("/health/live")
+    def live() -> Response:
+        """Tell that the process runs."""
+        return JSONResponse({"alive": True})
+
+    @app.get("/health/ready")
+    def ready() -> Response:
+        """Tell whether a model answers."""
+        serving = service.serving()
+        return JSONResponse({"ready": True, "version": serving.version})
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Tell Prometheus."""
+        return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return FileResponse(PAGES / "index.html", headers={**_HEADERS, "Cache-Control": "no-cache"})
+
+    app.mount("/static", StaticFiles(directory=PAGES), name="static")
+
+
+def _add_failures(app: FastAPI) -> None:
+    @app.exception_handler(UnavailableError)
+    def unavailable(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, 503, headers={"Retry-After": "1"})
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # What was sent is not echoed: it may be large, or no text that could be sent back.
+        said = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        return JSONResponse({"detail": "; ".join(said[:5])}, 422)
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "The service failed; its log says why."}, 500)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Serve until the process is told to stop.
+
+    :param arguments: ``alias``, ``feature_repo``, ``host``, ``port``, ``poll``, ``state``, ``songs``.
+    """
+    import uvicorn
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # An MLflow that is away is asked again at the next look, not for minutes in this one.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    state = Path(arguments.state or tempfile.mkdtemp(prefix="jukebox-"))
+    metrics = Metrics()
+    follower = Follower(
+        arguments.alias, MlflowSource(), Path(arguments.feature_repo), KeptModels(state), metrics
+    )
+    service = Service(follower, SongNames(arguments.songs), metrics, float(arguments.poll))
+    uvicorn.run(
+        create_app(service),
+        host=arguments.host,
+        port=arguments.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )

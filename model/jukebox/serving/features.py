@@ -1,0 +1,170 @@
+"""
+The features of songs, read from Feast's online store for one model.
+
+Predictions never read the registry. Definitions are copied from it now and then, and a reader keeps
+the copy with which it was opened: a registry that is away, or definitions that no longer have what a
+model asks for, can't fail a model that answers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jukebox.serving.feast_import import import_feast
+from jukebox.serving.problems import RefusedError, UnavailableError
+
+_KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class SongFeatures:
+    """
+    What the store holds of one song, in the order of the model's inputs.
+
+    :param values: NaN where the store holds null.
+    :param event_times: when each value was true, in seconds since 1970; 0 if the store has no row.
+    """
+
+    values: list[float]
+    event_times: list[float]
+
+
+class Definitions:
+    """
+    The feature definitions in the registry.
+
+    :param repo: folder with ``feature_store.yaml``.
+    """
+
+    def __init__(self, repo: Path) -> None:
+        self._repo = repo
+        self._store: Any = None
+
+    def copy(self) -> bytes:
+        """
+        Return the registry's content as it is now.
+
+        :raises UnavailableError: the registry can't be read.
+        """
+        try:
+            if self._store is None:
+                self._store = import_feast().FeatureStore(repo_path=str(self._repo))
+            registry = self._store.registry
+            # A registry in a file answers from memory until it is told otherwise; refreshing the
+            # others would read twice, and hide why it failed.
+            if self._store.config.registry.registry_type == "file":
+                registry.refresh()
+            content: bytes = registry.proto().SerializeToString(deterministic=True)
+        except Exception as error:  # drivers of databases and object stores share no base class
+            raise UnavailableError(f"the feature registry can't be read ({type(error).__name__})") from error
+        return content
+
+
+class FeatureReader:
+    """
+    Reads what one model asks for.
+
+    :param repo: folder with ``feature_store.yaml``, which names the online store.
+    :param definitions: file with a copy of the registry.
+    :param refs: ``view:feature`` references, in the order of the model's inputs.
+    :raises RefusedError: the definitions have no such feature.
+    :raises UnavailableError: the online store does not answer.
+    """
+
+    def __init__(self, repo: Path, definitions: Path, refs: Sequence[str]) -> None:
+        self._refs = list(refs)
+        self._names = [ref.replace(":", "__") for ref in refs]
+        self._store = _store(repo, definitions)
+        self._views = self._checked_views()
+        keys = {key for view in self._views for key in getattr(view, "join_keys", ())}
+        if len(keys) != 1:
+            raise RefusedError(f"its features need the keys {sorted(keys)}, and a song has one")
+        (self._key,) = keys
+        self.read(["-"])
+
+    def read(self, songs: Sequence[str]) -> list[SongFeatures | None]:
+        """
+        Return what the store holds of each song; None for those that it does not know.
+
+        :raises UnavailableError: the online store does not answer, or not with numbers.
+        """
+        try:
+            answer = self._store.get_online_features(
+                self._refs, {self._key: list(songs)}, full_feature_names=True
+            ).proto
+        except Exception as error:  # drivers of online stores share no base class
+            raise UnavailableError(f"the online store does not answer ({type(error).__name__})") from error
+        columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+        values = [[_number(value) for value in columns[name].values] for name in self._names]
+        times = [[_seconds(time) for time in columns[name].event_timestamps] for name in self._names]
+        return [
+            SongFeatures(list(row), list(seen)) if any(seen) or any(value == value for value in row) else None
+            for row, seen in zip(zip(*values, strict=True), zip(*times, strict=True), strict=True)
+        ]
+
+    def freshness(self) -> dict[str, datetime | None]:
+        """Return up to which event time each view was loaded when the definitions were copied."""
+        return {view.name: getattr(view, "most_recent_end_time", None) for view in self._views}
+
+    def _checked_views(self) -> list[Any]:
+        found: dict[str, Any] = {}
+        for ref in self._refs:
+            name, _, feature = ref.partition(":")
+            try:
+                view = found.get(name) or self._store.registry.get_any_feature_view(
+                    name.partition("@")[0], self._store.project, allow_cache=True
+                )
+            except Exception as error:
+                raise RefusedError(f"the feature store has no view {name} ({type(error).__name__})") from None
+            if feature not in {item.name for item in view.features}:
+                raise RefusedError(f"the feature store has no feature {ref}")
+            found[name] = view
+        return list(found.values())
+
+
+def _store(repo: Path, definitions: Path) -> Any:
+    feast = import_feast()
+    import yaml
+    from feast.utils import get_default_yaml_file_path
+
+    settings = yaml.safe_load(
+        os.path.expandvars(get_default_yaml_file_path(repo).read_text(encoding="utf-8"))
+    )
+    registry = settings.get("registry")
+    kept = (
+        {name: registry[name] for name in _KEPT_SETTINGS if name in registry}
+        if isinstance(registry, dict)
+        else {}
+    )
+    # Feast takes 0 seconds for never: the file is read once, when it is opened.
+    settings["registry"] = {
+        "registry_type": "file",
+        "path": str(definitions.resolve()),
+        "cache_ttl_seconds": 0,
+        **kept,
+    }
+    config = feast.RepoConfig(**settings)
+    config.repo_path = repo
+    return feast.FeatureStore(config=config, repo_path=str(repo))
+
+
+def _number(value: Any) -> float:
+    kind = value.WhichOneof("val")
+    if kind is None or kind == "null_val":
+        return _NAN
+    try:
+        return float(getattr(value, kind))
+    except (TypeError, ValueError):
+        raise UnavailableError(
+            f"the online store holds {kind.removesuffix('_val')} where a number is needed"
+        ) from None
+
+
+def _seconds(time: Any) -> float:
+    return float(time.seconds + time.nanos / 1e9)

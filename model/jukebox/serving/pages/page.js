@@ -1,0 +1,273 @@
+"use strict";
+
+const FEW = 10, ALL = 300, ASK_EVERY = 3000;
+const $ = (id) => document.getElementById(id);
+const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const day = new Intl.DateTimeFormat("en", { dateStyle: "long", timeZone: "UTC" });
+const since = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "code" });
+const PITCHES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
+// What people expect to read; any other feature is shown as it is.
+const READABLE = {
+  duration_ms: (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")} min`,
+  loudness: (decibel) => `${number.format(decibel)} dB`,
+  tempo: (beats) => `${number.format(beats)} BPM`,
+  key: (pitch) => PITCHES[pitch] ?? "unknown",
+  mode: (mode) => (mode ? "major" : "minor"),
+};
+const NAMES = { duration_ms: "duration", is_explicit: "explicit" };
+
+const state = { song: null, answer: null, before: null, all: false, asked: 0, flags: new Set(), options: [], at: -1 };
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function show(id, text) {
+  $(id).textContent = text;
+  $(id).hidden = !text;
+}
+
+async function get(path) {
+  const response = await fetch(path, { headers: { Accept: "application/json" } });
+  const content = await response.json().catch(() => ({ detail: "The service's answer can't be read." }));
+  return { status: response.status, content };
+}
+
+/* The answer */
+
+function flag(country) {
+  if (!state.flags.has(country)) return element("span", { class: "code", "aria-hidden": "true" }, country);
+  const space = "http://www.w3.org/2000/svg";
+  const drawing = document.createElementNS(space, "svg");
+  drawing.setAttribute("class", "flag");
+  drawing.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#${country}`);
+  drawing.append(use);
+  return drawing;
+}
+
+function nameOf(country) {
+  try { return regions.of(country); } catch { return country; }
+}
+
+function move(country, rank) {
+  const old = state.before?.ranks.get(country);
+  if (old === undefined || old === rank) return "";
+  const text = `${old > rank ? "▲" : "▼"} ${Math.abs(old - rank)}`;
+  const words = `${old > rank ? "up" : "down"} ${Math.abs(old - rank)} since version ${state.before.version}`;
+  return element("span", { class: "move", title: words }, element("span", { "aria-hidden": "true" }, text), element("span", { class: "unseen" }, words));
+}
+
+function drawRanking(countries) {
+  const top = countries[0].probability || 1;
+  const shown = state.all ? countries : countries.slice(0, FEW);
+  const old = new Map([...$("ranking").children].map((row) => [row.dataset.country, row.querySelector(".bar").style.width]));
+  const rows = shown.map(({ country, probability }, rank) => {
+    const bar = element("span", { class: "bar" });
+    bar.style.width = old.get(country) ?? "0";
+    const name = element("span", { class: "name" }, nameOf(country), move(country, rank));
+    const row = element("li", { "data-country": country }, flag(country), name,
+      element("span", { class: "track", "aria-hidden": "true" }, bar),
+      element("span", { class: "percent" }, percent.format(probability)));
+    requestAnimationFrame(() => requestAnimationFrame(() => { bar.style.width = `${(100 * probability) / top}%`; }));
+    return row;
+  });
+  $("ranking").replaceChildren(...rows);
+  $("more").hidden = countries.length <= FEW;
+  $("more").textContent = state.all ? `Show the first ${FEW}` : `Show all ${countries.length} countries`;
+  $("more").setAttribute("aria-expanded", state.all);
+}
+
+function readable({ name, value }) {
+  if (value === null) return "null in the store";
+  if (READABLE[name]) return READABLE[name](value);
+  return typeof value === "boolean" ? (value ? "yes" : "no") : number.format(value);
+}
+
+function ago(moment) {
+  const days = Math.round((moment - Date.now()) / 86400000);
+  if (Math.abs(days) < 45) return since.format(days, "day");
+  return Math.abs(days) < 548 ? since.format(Math.round(days / 30.44), "month") : since.format(Math.round(days / 365.25), "year");
+}
+
+function drawFeatures({ features, missing, features_as_of: asOf }) {
+  $("features").replaceChildren(...features.map((feature) => {
+    const told = element("dd", feature.value === null ? { class: "null" } : {}, readable(feature));
+    const name = (NAMES[feature.name] ?? feature.name).replaceAll("_", " ");
+    const when = feature.event_timestamp ? `, as of ${feature.event_timestamp}` : "";
+    return element("div", { title: `${feature.ref}${when}` }, element("dt", {}, name), told);
+  }));
+  const moment = asOf && new Date(asOf);
+  const fresh = moment ? `as of ${day.format(moment)} (${ago(moment)})` : "of unknown age";
+  const gaps = missing.length ? `; ${missing.length} missing, which the model estimated` : "";
+  $("fresh").textContent = `${features.length} features ${fresh}${gaps}`;
+}
+
+function draw(answer, milliseconds) {
+  const { song, name, artists, countries, model } = answer;
+  $("song").textContent = name ?? song;
+  $("artists").textContent = artists ?? "";
+  show("id", name ? song : "");
+  drawRanking(countries);
+  drawFeatures(answer);
+  const commit = model.git_commit ? `, commit ${model.git_commit.slice(0, 7)}` : "";
+  $("by").textContent = `Answered by version ${model.version} (${model.alias})${commit}, in ${Math.round(milliseconds)} ms`;
+  $("answer").hidden = false;
+  $("hint").hidden = $("problem").hidden = true;
+  document.title = `${name ?? song} · Jukebox`;
+  const best = countries.slice(0, 3).map(({ country, probability }) => `${nameOf(country)} ${percent.format(probability)}`);
+  $("spoken").textContent = `${name ?? song}: ${best.join(", ")}. Version ${model.version}.`;
+}
+
+function explain(status, detail) {
+  const titles = { 404: "Not in the feature store yet", 422: "No answer for this song", 503: "One moment" };
+  $("problem-title").textContent = titles[status] ?? "That did not work";
+  $("problem-text").textContent = `${detail} ${status === 404 || status === 503 ? "This page keeps asking." : ""}`;
+  $("spoken").textContent = `${$("problem-title").textContent}. ${detail}`;
+  $("problem").hidden = false;
+  $("hint").hidden = $("answer").hidden = true;
+}
+
+async function ask(song, again = false) {
+  const turn = ++state.asked;
+  if (!again) Object.assign(state, { song, all: false, before: null });
+  const started = performance.now();
+  const { status, content } = await get(`predict/${encodeURIComponent(song)}?top=${ALL}`)
+    .catch(() => ({ status: 0, content: { detail: "The service does not answer." } }));
+  if (turn !== state.asked) return; // the person has gone on to another song
+  if (status === 200) {
+    const old = state.answer;
+    if (again && old?.song === song && old.model.version !== content.model.version) {
+      state.before = { version: old.model.version, ranks: new Map(old.countries.map(({ country }, rank) => [country, rank])) };
+    }
+    state.answer = content;
+    draw(content, performance.now() - started);
+  } else if (!(again && status === 0)) {
+    state.answer = null;
+    explain(status, content.detail);
+  }
+}
+
+function open(song, push = true) {
+  close();
+  $("search").value = song;
+  if (push) history.pushState({}, "", `?${new URLSearchParams({ song })}`);
+  ask(song);
+}
+
+/* The search */
+
+function close() {
+  $("options").hidden = true;
+  $("search").setAttribute("aria-expanded", "false");
+  $("search").removeAttribute("aria-activedescendant");
+  state.at = -1;
+}
+
+function choose(at) {
+  state.at = at;
+  [...$("options").children].forEach((option, index) => option.setAttribute("aria-selected", index === at));
+  if (at < 0) return $("search").removeAttribute("aria-activedescendant");
+  $("search").setAttribute("aria-activedescendant", `option-${at}`);
+  $("options").children[at].scrollIntoView({ block: "nearest" });
+}
+
+async function suggest() {
+  const text = $("search").value.trim();
+  const found = text ? (await get(`songs?${new URLSearchParams({ q: text })}`).catch(() => ({ content: {} }))).content.songs : [];
+  if (text !== $("search").value.trim() || document.activeElement !== $("search")) return;
+  state.options = found ?? [];
+  $("options").replaceChildren(...state.options.map(({ song, name, artists }, at) =>
+    element("li", { role: "option", id: `option-${at}`, "aria-selected": "false", "data-song": song },
+      element("b", {}, name ?? song), element("span", {}, artists ?? ""))));
+  if (!state.options.length) return close();
+  $("options").hidden = false;
+  $("search").setAttribute("aria-expanded", "true");
+  choose(-1);
+}
+
+function submit(event) {
+  event.preventDefault();
+  const text = $("search").value.trim();
+  if (!text) return;
+  const isId = /^[0-9A-Za-z]{22}$/.test(text);
+  const picked = state.options[state.at]?.song ?? (isId || $("options").hidden ? text : state.options[0]?.song);
+  open(picked ?? text);
+}
+
+function press(event) {
+  const count = state.options.length;
+  if (event.key === "Escape" && !$("options").hidden) { event.preventDefault(); close(); }
+  if (!["ArrowDown", "ArrowUp"].includes(event.key) || !count || $("options").hidden) return;
+  event.preventDefault();
+  choose(event.key === "ArrowDown" ? (state.at + 1) % count : (state.at <= 0 ? count : state.at) - 1);
+}
+
+/* What happens by itself: a new model answers in a page that nobody touched. */
+
+function drawModel({ version, alias, git_commit: commit, refused, troubles }) {
+  $("chip").dataset.state = version ? "good" : "bad";
+  $("chip-text").textContent = version ? `${alias} · version ${version}${commit ? ` · ${commit.slice(0, 7)}` : ""}` : `${alias} · no model yet`;
+  const stays = version ? ` Version ${version} goes on answering.` : "";
+  const news = refused ? `Version ${refused.version} is refused: ${refused.reason}.${stays}` : Object.values(troubles)[0] ?? "";
+  if ($("notice").textContent !== news) show("notice", news);
+}
+
+async function look() {
+  if (document.hidden) return;
+  const { status, content } = await get("model").catch(() => ({ status: 0 }));
+  if (status !== 200) {
+    $("chip").dataset.state = "bad";
+    $("chip-text").textContent = "the service does not answer";
+    return;
+  }
+  drawModel(content);
+  const waiting = state.song && !state.answer;
+  const changed = state.answer && content.version && state.answer.model.version !== content.version;
+  if (waiting || changed) ask(state.song, true);
+}
+
+async function loadFlags() {
+  const response = await fetch("static/flags.svg");
+  const drawn = new DOMParser().parseFromString(await response.text(), "image/svg+xml").documentElement;
+  drawn.setAttribute("class", "unseen");
+  drawn.setAttribute("aria-hidden", "true");
+  document.body.append(document.importNode(drawn, true));
+  state.flags = new Set([...drawn.querySelectorAll("symbol")].map(({ id }) => id));
+  if (state.answer) drawRanking(state.answer.countries);
+}
+
+function start() {
+  let typing;
+  $("form").addEventListener("submit", submit);
+  $("search").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(suggest, 120); });
+  $("search").addEventListener("keydown", press);
+  $("search").addEventListener("blur", () => setTimeout(close, 150));
+  $("options").addEventListener("mousedown", (event) => {
+    event.preventDefault();
+    const option = event.target.closest("[data-song]");
+    if (option) open(option.dataset.song);
+  });
+  $("more").addEventListener("click", () => { state.all = !state.all; drawRanking(state.answer.countries); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && document.activeElement !== $("search")) { event.preventDefault(); $("search").focus(); $("search").select(); }
+  });
+  const follow = () => {
+    const song = new URLSearchParams(location.search).get("song");
+    if (song) open(song, false);
+    else { Object.assign(state, { song: null, answer: null }); $("answer").hidden = $("problem").hidden = true; $("hint").hidden = false; }
+  };
+  addEventListener("popstate", follow);
+  follow();
+  loadFlags();
+  look();
+  setInterval(look, ASK_EVERY);
+}
+
+start();

@@ -1,0 +1,104 @@
+"""From songs to countries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from jukebox.serving.features import SongFeatures
+from jukebox.serving.follower import Serving
+from jukebox.serving.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """
+    What the service says of one song.
+
+    :param outcome: ``answered``, or in one word why not: ``unknown``, ``empty``, ``incomplete``.
+    :param detail: the same in words, for people.
+    :param content: countries and features, as JSON.
+    """
+
+    song: str
+    outcome: str
+    detail: str = ""
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+def predict(serving: Serving, songs: Sequence[str], top: int, metrics: Metrics) -> list[Prediction]:
+    """
+    Rank the countries for each song, all of them with one read and one run of the model.
+
+    :param top: how many countries to tell.
+    :raises UnavailableError: the online store does not answer.
+    """
+    started = time.perf_counter()
+    found = serving.reader.read(songs)
+    read = time.perf_counter()
+    known = [features.values for features in found if features is not None]
+    rows = np.array(known, dtype=np.float32).reshape(len(known), len(serving.model.features))
+    probabilities = iter(serving.model.probabilities(rows) if len(rows) else rows)
+    metrics.step_seconds.labels("features").observe(read - started)
+    metrics.step_seconds.labels("model").observe(time.perf_counter() - read)
+    return [
+        _unknown(song) if features is None else _known(serving, song, features, next(probabilities), top)
+        for song, features in zip(songs, found, strict=True)
+    ]
+
+
+def _unknown(song: str) -> Prediction:
+    return Prediction(song, "unknown", f"The song {song[:100]} is not in the feature store yet.")
+
+
+def _known(serving: Serving, song: str, features: SongFeatures, row: np.ndarray, top: int) -> Prediction:
+    inputs = serving.model.features
+    missing = [item.name for item, value in zip(inputs, features.values, strict=True) if value != value]
+    if len(missing) == len(inputs):
+        return Prediction(
+            song,
+            "empty",
+            f"The song {song} is in the feature store, but each feature that the model asks for is null.",
+        )
+    if not np.isfinite(row).all():
+        return Prediction(
+            song, "incomplete", f"The model can't answer for {song} without {', '.join(missing)}."
+        )
+    order = np.argsort(-row, kind="stable")[:top]
+    seen = [time for time in features.event_times if time]
+    content = {
+        "countries": [{"country": serving.model.classes[at], "probability": float(row[at])} for at in order],
+        "features": [
+            {
+                "name": item.name,
+                "ref": item.ref,
+                "type": item.type,
+                "value": _value(value, item.type),
+                "event_timestamp": _moment(moment),
+            }
+            for item, value, moment in zip(inputs, features.values, features.event_times, strict=True)
+        ],
+        "missing": missing,
+        "features_as_of": _moment(min(seen)) if seen else None,
+    }
+    return Prediction(song, "answered", content=content)
+
+
+def _value(value: float, type_name: str) -> float | int | bool | None:
+    if value != value:
+        return None
+    if type_name == "Bool":
+        return bool(value)
+    if type_name.startswith(("Int", "UInt")):
+        return int(value)
+    # What the store holds has the precision of Float32: no more digits than that mean anything.
+    return float(f"{value:.7g}") if type_name == "Float32" else value
+
+
+def _moment(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
