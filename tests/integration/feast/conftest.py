@@ -23,7 +23,10 @@ from s3fs import S3FileSystem
 from demo.servers import Servers
 from feature_ops.assets import dataset_asset
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
+from feature_ops.feast.apply_process import Applied, ApplyRequest, apply
 from feature_ops.feast.backfill_progress import BackfillProgress
+from feature_ops.feast.definitions_store import DefinitionsStore
+from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import Ledger
 from feature_ops.feast.materialize import Materialization, Materializer
@@ -34,6 +37,8 @@ from feature_ops.feast.operators import (
 )
 from feature_ops.feast.verify import Verifier
 from feature_ops.settings import get_settings
+from tests.integration.conftest import GitRepository
+from tests.integration.feast.changes import Changes
 
 TRACKS = Dataset(
     name="tracks",
@@ -293,3 +298,47 @@ def alone(tmp_path: Path) -> Alone:
     alone = Alone(tmp_path)
     alone.configure()
     return alone
+
+
+@pytest.fixture
+def changes(
+    make_radio: Callable[[str], Radio],
+    servers: Servers,
+    git_repository: GitRepository,
+    tmp_path: Path,
+) -> Changes:
+    """The repository with its first commit, nothing applied."""
+    radio = make_radio(CONFIGURATION)
+    work = tmp_path / "work"
+    work.mkdir()
+    made = Changes(work, tmp_path, radio.registry_url, "s3://tracks/of/nobody/")
+    name = git_repository.url.rsplit("/", 1)[-1]
+    made.start(servers.home / "git" / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Definitions]:
+    """What the first commit defines: the same in every test, so it is loaded once."""
+    return {}
+
+
+@pytest.fixture
+def applied(
+    changes: Changes, servers: Servers, loaded: dict[str, Definitions], monkeypatch: pytest.MonkeyPatch
+) -> Changes:
+    """The repository, its first commit applied; further ones are applied without a process of their own."""
+
+    def in_this_process(request: ApplyRequest, *others: object) -> Applied:
+        return apply(ApplyRequest.from_json(request.to_json()))
+
+    monkeypatch.setattr("feature_ops.feast.applying.run_apply", in_this_process)
+    # Nobody reads meanwhile, so there is nobody to wait for.
+    monkeypatch.setattr("feature_ops.feast.apply_process._READERS_CATCH_UP", 0)
+    store = DefinitionsStore(servers.object_store)
+    for commit, definitions in loaded.items():
+        store.put(commit, definitions)
+    commit = changes.run().facts["resolve_commits"]["commit"]
+    if not loaded:
+        loaded[commit] = store.get(commit)
+    return changes

@@ -2,76 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from demo.servers import Servers
 from feature_ops.feast.applied_commit import AppliedCommit, applied_commit
-from feature_ops.feast.apply_process import Applied, ApplyRequest, apply
-from feature_ops.feast.definitions_store import DefinitionsStore
-from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import get_settings
 from feature_ops.training.live_models import live_models_uri
 from tests.integration.feast.changes import SERVICE, Changes
-from tests.integration.feast.conftest import CONFIGURATION
-
-if TYPE_CHECKING:
-    from conftest import Radio
-
-    from tests.integration.conftest import GitRepository
 
 WITHOUT_PLAYS = SERVICE.replace(', "plays"', "")
 REORDERED = SERVICE.replace('"energy", "plays"', '"plays", "energy"')
 REFORMATTED = SERVICE.replace("features=[", "features=[\n        ")
-
-
-@pytest.fixture
-def changes(
-    make_radio: Callable[[str], Radio],
-    servers: Servers,
-    git_repository: GitRepository,
-    tmp_path: Path,
-) -> Changes:
-    """The repository with its first commit, nothing applied."""
-    radio = make_radio(CONFIGURATION)
-    work = tmp_path / "work"
-    work.mkdir()
-    made = Changes(work, tmp_path, radio.registry_url, "s3://tracks/of/nobody/")
-    name = git_repository.url.rsplit("/", 1)[-1]
-    made.start(servers.home / "git" / name)
-    return made
-
-
-@pytest.fixture(scope="module")
-def loaded() -> dict[str, Definitions]:
-    """What the first commit defines: the same in every test, so it is loaded once."""
-    return {}
-
-
-@pytest.fixture
-def applied(
-    changes: Changes, servers: Servers, loaded: dict[str, Definitions], monkeypatch: pytest.MonkeyPatch
-) -> Changes:
-    """The repository, its first commit applied; further ones are applied without a process of their own."""
-
-    def in_this_process(request: ApplyRequest, *others: object) -> Applied:
-        return apply(ApplyRequest.from_json(request.to_json()))
-
-    monkeypatch.setattr("feature_ops.feast.applying.run_apply", in_this_process)
-    # Nobody reads meanwhile, so there is nobody to wait for.
-    monkeypatch.setattr("feature_ops.feast.apply_process._READERS_CATCH_UP", 0)
-    store = DefinitionsStore(servers.object_store)
-    for commit, definitions in loaded.items():
-        store.put(commit, definitions)
-    commit = changes.run().facts["resolve_commits"]["commit"]
-    if not loaded:
-        loaded[commit] = store.get(commit)
-    return changes
 
 
 def test_the_first_commit_is_compared_with_the_registry_and_applied_whole(changes: Changes) -> None:

@@ -1,0 +1,215 @@
+"""From an applied definition to a model that answers in test: once, judged, never half."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from demo.servers import Servers
+from feature_ops.exceptions import FeatureOpsError
+from feature_ops.settings import get_settings
+from feature_ops.training.declaration import Model
+from feature_ops.training.live_models import live_features
+from feature_ops.training.model_registry import CHAMPION, TEST, ModelRegistry
+from feature_ops.training.operators import (
+    DeployTestOperator,
+    EvaluateOperator,
+    RegisterOperator,
+    RetrainOperator,
+)
+from tests.integration.feast.changes import SERVICE, Changes, StateStandIn
+
+TOY = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"), arguments={"labels": "x"})
+
+# Learns nothing: what it scores is in the commit, so that a test decides what the gates see.
+TRAINER = """\
+import json, os, sys, boto3
+from mlflow import MlflowClient
+
+given = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
+if {fails}:
+    sys.exit("out of labels")
+client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
+found = client.get_experiment_by_name("toy")
+run = client.create_run(found.experiment_id if found else client.create_experiment("toy"))
+result = {{
+    "run_id": run.info.run_id, "artifact_uri": run.info.artifact_uri, "rows": {{"train": 8, "test": 2}},
+    "features": {features}, "metrics": {{"top5": {top5}, "log_loss": 1.0}},
+    "git_commit": given["revision"], "dataset_version": given["dataset-version"],
+    "definition_hash": given["definition-hash"], "seconds": 0.1,
+}}
+bucket, key = given["result"].removeprefix("s3://").split("/", 1)
+boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(result).encode())
+"""
+
+
+class ServiceStandIn:
+    """Stands in for the model service: takes what the alias names, or refuses it."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self.refusing = False
+        self._version: str | None = None
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                named = registry.by_alias(TEST)
+                refused = None
+                if named and stand_in.refusing and named.version != stand_in._version:
+                    refused = {"version": named.version, "reason": "the self-test answers otherwise"}
+                elif named:
+                    stand_in._version = named.version
+                body = json.dumps({"version": stand_in._version, "refused": refused}).encode()
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Team:
+    """The repository with a model, the registry, the service, and the DAG's last steps."""
+
+    def __init__(self, changes: Changes, registry: ModelRegistry, service: ServiceStandIn) -> None:
+        self.changes, self.registry, self.service = changes, registry, service
+        self.said: dict[str, str] = {}
+
+    def trainer(self, top5: float = 0.5, fails: bool = False, features: str = '["tracks:energy"]') -> None:
+        text = TRAINER.format(top5=top5, fails=fails, features=features)
+        self.changes.push(f"Train {top5} {fails}", {"toy.py": text}, "model")
+
+    def define(self, service: str) -> None:
+        self.changes.push("Change the features", {"feature_service.py": service})
+
+    def follow(self, run_id: str, **retrain: Any) -> dict[str, Any]:
+        """Apply the newest commit, then train, judge, register, deploy."""
+        self.changes.run()
+        facts = self.step(RetrainOperator(task_id="retrain", model=TOY, **retrain), run_id)
+        facts = self.step(EvaluateOperator(task_id="evaluate", model=TOY, trained=facts), run_id)
+        facts = self.step(RegisterOperator(task_id="register", model=TOY, evaluated=facts), run_id)
+        return self.step(DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts), run_id)
+
+    def step(self, operator: Any, run_id: str) -> dict[str, Any]:
+        state = StateStandIn()
+        context: Any = {"dag_run": SimpleNamespace(run_id=run_id), "task_state_store": state}
+        try:
+            facts: dict[str, Any] = operator.execute(context)
+        finally:
+            self.said[operator.task_id] = state.get("summary", "")
+        return facts
+
+    def version(self, alias: str) -> str | None:
+        found = self.registry.by_alias(alias)
+        return found and found.version
+
+
+@pytest.fixture
+def team(
+    applied: Changes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Team]:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    registry = ModelRegistry(uri, "toy")
+    service = ServiceStandIn(registry)
+    monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("FEATURE_OPS_TEST_SERVICE_URL", service.url)
+    get_settings.cache_clear()
+    yield Team(applied, registry, service)
+    service.close()
+
+
+ENERGY_ONLY = SERVICE.replace(', "plays"', "")
+
+
+def test_a_changed_definition_becomes_a_model_that_answers_once(team: Team, servers: Servers) -> None:
+    team.trainer()
+    # The applied commit is what is trained on: it must have the model's code.
+    team.define(ENERGY_ONLY)
+    first = team.follow("run 1")
+
+    assert team.said["retrain"].startswith(f"trained on {team.changes.state.applied[:10]} (the first model)")
+    assert team.said["deploy_test"].endswith("it is the first, so it is the champion, too")
+    assert (team.version(TEST), team.version(CHAMPION)) == (first["version"], first["version"])
+    assert live_features(servers.object_store)["the model toy@test"] == ["tracks:energy"]
+    with pytest.raises(AirflowSkipException, match="nothing to train: version 1 of toy is trained on this"):
+        team.follow("run 2")
+
+    team.define(SERVICE)
+    second = team.follow("run 3")
+
+    assert (team.version(TEST), team.version(CHAMPION)) == (second["version"], first["version"])
+    assert second["version"] == "2"
+
+
+def test_a13_what_fails_or_is_worse_deploys_nothing_and_the_next_push_works(
+    team: Team, servers: Servers
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+
+    team.trainer(fails=True)
+    team.define(SERVICE)
+    with pytest.raises(FeatureOpsError, match="the training failed with 1: out of labels"):
+        team.follow("failed")
+    assert team.version(TEST) == "1"
+
+    team.trainer(top5=0.01)
+    team.define(f"# once more\n{SERVICE.replace('tracks_fs =', 'served =')}")
+    assert team.changes.run().skipped  # a renamed variable is no change, so the code of before is applied
+    team.define(SERVICE.replace('"energy", "plays"', '"plays"'))
+    with pytest.raises(AirflowFailException, match=r"refused: top-5 is 0\.010.*the champion stays"):
+        team.follow("worse")
+    assert team.version(TEST) == "1"
+    with pytest.raises(
+        AirflowSkipException, match=r"not trained again: a model on this definition was refused"
+    ):
+        team.follow("again")
+
+    team.trainer()
+    team.define(SERVICE)
+    team.follow("well again")
+    assert team.version(TEST) == "2"
+
+
+def test_a_model_that_fails_its_self_test_leaves_the_one_before_it(team: Team) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    team.service.refusing = True
+    team.define(SERVICE)
+
+    with pytest.raises(AirflowFailException, match="version 2 is refused by the test service: the self-test"):
+        team.follow("run 2")
+
+    assert (team.version(TEST), team.version(CHAMPION)) == ("1", "1")
+
+
+def test_a_retry_repeats_what_the_run_has_trained_and_registered(team: Team) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.changes.run()
+    retrain = RetrainOperator(task_id="retrain", model=TOY)
+
+    trained = team.step(retrain, "run")
+    assert team.step(retrain, "run") == trained
+    register = RegisterOperator(task_id="register", model=TOY, evaluated=trained)
+    assert team.step(register, "run")["version"] == team.step(register, "run")["version"] == "1"
