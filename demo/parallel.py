@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 
 def in_parallel(jobs: Sequence[Callable[[], None]], abort: Callable[[], None]) -> None:
@@ -14,7 +14,7 @@ def in_parallel(jobs: Sequence[Callable[[], None]], abort: Callable[[], None]) -
     """
     with ThreadPoolExecutor(len(jobs)) as pool:
         try:
-            for done in [pool.submit(job) for job in jobs]:
+            for done in as_completed([pool.submit(job) for job in jobs]):
                 done.result()
         except BaseException:
             abort()

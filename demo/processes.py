@@ -228,7 +228,7 @@ class Processes:
 
 def clean_environment(**values: str) -> dict[str, str]:
     """Return this process's environment for a child, without what would slow or mislead it."""
-    unwanted = ("AIRFLOW", "AWS_", "FEAST_", "GIT_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    unwanted = ("AIRFLOW", "AWS_", "FEAST_", "GIT_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     # A proxy that the environment names must not stand between servers on loopback.
     direct = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1,localhost"]))

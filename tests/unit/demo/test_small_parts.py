@@ -6,6 +6,7 @@ import json
 import socket
 import stat
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -13,6 +14,7 @@ from demo.connections import connection_variables
 from demo.credentials import Credentials
 from demo.errors import DemoError
 from demo.git_http import SMART_HTTP
+from demo.parallel import in_parallel
 from demo.ports import Ports, is_free
 from demo.processes import clean_environment
 from demo.waiting import wait_until
@@ -65,6 +67,20 @@ def test_waiting_takes_a_refused_connection_for_not_yet() -> None:
     assert wait_until(ask, "it answers", timeout=5, interval=0) == "ready"
 
 
+def test_the_first_of_several_starts_that_fails_ends_the_others() -> None:
+    aborted = Event()
+
+    def waits() -> None:
+        assert aborted.wait(20)
+        raise DemoError("cut short")
+
+    def fails() -> None:
+        raise DemoError("no disk")
+
+    with pytest.raises(DemoError, match="no disk"):
+        in_parallel([waits, fails], abort=aborted.set)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -85,10 +101,12 @@ def test_git_gets_only_paths_of_the_smart_protocol(path: str) -> None:
 def test_children_inherit_no_address_and_no_proxy_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://production.example")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://production.example")
     monkeypatch.setenv("NO_PROXY", "example.org")
     environment = clean_environment(WANTED="yes")
     assert "AIRFLOW__CORE__EXECUTOR" not in environment
     assert "AWS_ENDPOINT_URL" not in environment
+    assert "MLFLOW_TRACKING_URI" not in environment
     assert environment["NO_PROXY"] == "example.org,127.0.0.1,localhost"
     assert environment["WANTED"] == "yes"
 
