@@ -245,9 +245,9 @@ def _add_failures(app: FastAPI) -> None:
         return JSONResponse({"detail": "The service failed; its log says why."}, 500)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """
-    Serve until the process is told to stop.
+    Serve until the process is told to stop; returns its exit code.
 
     :param arguments: ``alias``, ``feature_repo``, ``host``, ``port``, ``poll``, ``state``, ``songs``.
     """
@@ -257,11 +257,14 @@ def run(arguments: argparse.Namespace) -> None:
     # An MLflow that is away is asked again at the next look, not for minutes in this one.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    state = Path(arguments.state or tempfile.mkdtemp(prefix="jukebox-"))
+    kept = KeptModels(Path(arguments.state or tempfile.mkdtemp(prefix="jukebox-")))
+    try:
+        kept.claim()
+    except OSError as error:
+        _log.error("%s", error)
+        return 1
     metrics = Metrics()
-    follower = Follower(
-        arguments.alias, MlflowSource(), Path(arguments.feature_repo), KeptModels(state), metrics
-    )
+    follower = Follower(arguments.alias, MlflowSource(), Path(arguments.feature_repo), kept, metrics)
     service = Service(follower, SongNames(arguments.songs), metrics, float(arguments.poll))
     uvicorn.run(
         create_app(service),
@@ -271,3 +274,4 @@ def run(arguments: argparse.Namespace) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
+    return 0

@@ -144,7 +144,8 @@ class Follower:
         return Serving(version, model, reader, now, now, KeptModel(version, folder, definitions))
 
     def _downloaded(self, version: str) -> tuple[Path, Model]:
-        if self._candidate and self._candidate[0] == version:
+        # Keeping another model in the meantime removes what was downloaded.
+        if self._candidate and self._candidate[0] == version and self._candidate[1].is_dir():
             return self._candidate[1:]
         self._drop_candidate()
         folder = self._kept.new()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -38,6 +39,20 @@ class KeptModels:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+
+    def claim(self) -> None:
+        """
+        Make this process the folder's only user, for as long as it lives.
+
+        :raises OSError: another process is.
+        """
+        self._claimed = (self._folder / "claimed").open("w")
+        try:
+            fcntl.flock(self._claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(
+                f"{self._folder} keeps the model of another instance that runs: give each one its own --state"
+            ) from None
 
     def new(self) -> Path:
         """Return an empty folder for the files of a model that may or may not be good."""

@@ -25,27 +25,27 @@ YAML = """
 project: music
 provider: local
 registry:
-  path: {folder}/registry.db
+  path: FOLDER/registry.db
 online_store:
   type: sqlite
-  path: {folder}/online.db
+  path: FOLDER/online.db
 entity_key_serialization_version: 3
 """
 
 
 class FeatureRepository:
     """
-    A feature store in a folder: SQLite, and a registry in a file.
+    A feature store in a folder: SQLite, and a registry in a file, unless the configuration says other.
 
     ``full`` has all features, ``holes`` lacks its loudness, ``nothing`` has none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str = YAML) -> None:
         from feast import FeatureStore
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        (folder / "feature_store.yaml").write_text(YAML.format(folder=folder))
+        (folder / "feature_store.yaml").write_text(configuration.replace("FOLDER", str(folder)))
         self._store = FeatureStore(repo_path=str(folder))
         self.define(FEATURES)
         self.write(

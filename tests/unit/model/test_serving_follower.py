@@ -243,3 +243,28 @@ def test_a_download_that_breaks_off_is_tried_again_and_leaves_nothing(
     following.look()
     assert answering(following) == "2"
     assert len(list((tmp_path / "state").glob("model-*"))) == 1, "what answered before is not kept"
+
+
+def test_a_model_waits_for_the_feature_registry_and_is_downloaded_once(
+    shelf: Shelf, own_feature_repository: FeatureRepository, tmp_path: Path
+) -> None:
+    following = follower(shelf, own_feature_repository, tmp_path)
+    registry = own_feature_repository.folder / "registry.db"
+    content = registry.read_bytes()
+    registry.write_bytes(b"\xff nothing that could be read")
+    following.look()
+    following.look()
+    assert following.serving is None
+    assert following.refused is None
+    assert "feature registry can't be read" in following.troubles["model"]
+    registry.write_bytes(content)
+    following.look()
+    assert answering(following) == "1"
+    assert shelf.downloads == ["1"]
+
+
+def test_two_instances_can_not_keep_their_models_in_one_folder(tmp_path: Path) -> None:
+    first = KeptModels(tmp_path)
+    first.claim()
+    with pytest.raises(OSError, match="give each one its own --state"):
+        KeptModels(tmp_path).claim()
