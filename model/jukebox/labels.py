@@ -23,7 +23,7 @@ def read_labels(uri: str) -> pd.DataFrame:
     if rows.empty:
         raise TrainingError(f"{uri} has no rows with a song, a country and a day: add rankings")
     try:
-        rows[DAY] = pd.to_datetime(rows[DAY], utc=True).astype("datetime64[ns, UTC]")
+        rows[DAY] = pd.to_datetime(rows[DAY], utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
     except (ValueError, TypeError) as error:
         raise TrainingError(f"column {DAY} of {uri} is no time ({error}): write timestamps in UTC") from None
     countries = rows[COUNTRY].astype(str)
