@@ -19,20 +19,22 @@ from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScal
 
 # Beyond these shares of a feature's values it is taken as being at the edge: squares of outliers would rule.
 _EDGES = (0.001, 0.999)
-_PENALTY = 1e-3
+# Songs are what is learned from, so that with fewer of them coefficients must be smaller.
+_PENALTY_PER_SONG = 10.0
 
 
-def fit(features: np.ndarray, countries: np.ndarray, penalty: float = _PENALTY) -> Pipeline:
+def fit(features: np.ndarray, countries: np.ndarray, penalty: float | None = None) -> Pipeline:
     """
     Learn which countries songs with such features are ranked in.
 
     :param features: one row for each label; NaN where a value is missing: its feature's median stands in.
     :param countries: the labels.
-    :param penalty: weight of the squared coefficients against the mean log-loss.
+    :param penalty: weight of the squared coefficients against the mean log-loss; None: by how many songs.
     """
     classes, labels = np.unique(countries, return_inverse=True)
     songs, counts = _distinct(features, labels, len(classes))
     inputs = _inputs(features)
+    penalty = _PENALTY_PER_SONG / len(songs) if penalty is None else penalty
     regression = _regression(inputs.transform(songs), counts, classes, penalty)
     return Pipeline([*inputs.steps, ("regression", regression)])
 
