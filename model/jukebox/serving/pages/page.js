@@ -1,6 +1,6 @@
 "use strict";
 
-const FEW = 10, ALL = 300, ASK_EVERY = 3000;
+const FEW = 10, ALL = 300, ASK_EVERY = 2000;
 const $ = (id) => document.getElementById(id);
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
@@ -111,13 +111,14 @@ function drawFeatures({ features, missing, features_as_of: asOf }) {
 
 function draw(answer, milliseconds) {
   const { song, name, artists, countries, model } = answer;
+  if ($("search").value === song) $("search").value = name ?? song;
   $("song").textContent = name ?? song;
   $("artists").textContent = artists ?? "";
   show("id", name ? song : "");
   drawRanking(countries);
   drawFeatures(answer);
   const commit = model.git_commit ? `, commit ${model.git_commit.slice(0, 7)}` : "";
-  $("by").textContent = `Answered by version ${model.version} (${model.alias})${commit}, in ${Math.round(milliseconds)} ms`;
+  $("by").textContent = `Answered by version ${model.version} (${model.alias})${commit}, in ${Math.round(milliseconds)} ms${state.before ? `; arrows compare with version ${state.before.version}` : ""}`;
   $("answer").hidden = false;
   $("hint").hidden = $("problem").hidden = true;
   document.title = `${name ?? song} · Jukebox`;
@@ -128,7 +129,9 @@ function draw(answer, milliseconds) {
 function explain(status, detail) {
   const titles = { 404: "Not in the feature store yet", 422: "No answer for this song", 503: "One moment" };
   $("problem-title").textContent = titles[status] ?? "That did not work";
-  $("problem-text").textContent = `${detail} ${status === 404 || status === 503 ? "This page keeps asking." : ""}`;
+  $("problem-text").textContent = status === 404
+    ? `Nothing is known of ${state.song} so far. Once it is loaded, its prediction appears here by itself.`
+    : `${detail}${status === 503 ? " This page keeps asking." : ""}`;
   $("spoken").textContent = `${$("problem-title").textContent}. ${detail}`;
   $("problem").hidden = false;
   $("hint").hidden = $("answer").hidden = true;
@@ -154,9 +157,9 @@ async function ask(song, again = false) {
   }
 }
 
-function open(song, push = true) {
+function open(song, { push = true, label = song } = {}) {
   close();
-  $("search").value = song;
+  $("search").value = label;
   if (push) history.pushState({}, "", `?${new URLSearchParams({ song })}`);
   ask(song);
 }
@@ -197,8 +200,9 @@ function submit(event) {
   const text = $("search").value.trim();
   if (!text) return;
   const isId = /^[0-9A-Za-z]{22}$/.test(text);
-  const picked = state.options[state.at]?.song ?? (isId || $("options").hidden ? text : state.options[0]?.song);
-  open(picked ?? text);
+  const options = $("options").hidden ? [] : state.options;
+  const { song, name } = options[state.at] ?? (isId ? undefined : options[0]) ?? { song: text };
+  open(song, { label: name ?? song });
 }
 
 function press(event) {
@@ -252,7 +256,7 @@ function start() {
   $("options").addEventListener("mousedown", (event) => {
     event.preventDefault();
     const option = event.target.closest("[data-song]");
-    if (option) open(option.dataset.song);
+    if (option) open(option.dataset.song, { label: option.firstChild.textContent });
   });
   $("more").addEventListener("click", () => { state.all = !state.all; drawRanking(state.answer.countries); });
   document.addEventListener("keydown", (event) => {
@@ -260,7 +264,7 @@ function start() {
   });
   const follow = () => {
     const song = new URLSearchParams(location.search).get("song");
-    if (song) open(song, false);
+    if (song) open(song, { push: false });
     else { Object.assign(state, { song: null, answer: null }); $("answer").hidden = $("problem").hidden = true; $("hint").hidden = false; }
   };
   addEventListener("popstate", follow);
