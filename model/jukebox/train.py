@@ -203,7 +203,11 @@ def _result(
         songs = trained.test.labels[SONG].to_numpy(dtype=str)
         result["champion"] = {"version": before.version, "metrics": rival.metrics()}
         result["comparison"] = compared = compare(trained.scores, rival, songs, order.seed)
-        log.info("against version %s: %s", before.version, compared)
+        told = (
+            f"{name} {d['difference']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})"
+            for name, d in compared.items()
+        )
+        log.info("against version %s, with 95 %% limits: %s", before.version, ", ".join(told))
     return result
 
 
