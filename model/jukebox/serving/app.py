@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import tempfile
@@ -69,7 +70,14 @@ class Service:
     def follow(self) -> None:
         """Look for new models and names until :meth:`stop`."""
         while not self._stopped.is_set():
+            before = self.follower.serving
             self.follower.look()
+            if self.follower.serving is not before:
+                # What was imported and loaded stays: a full collection would visit all of it, and
+                # every prediction that is under way would wait for a tenth of a second.
+                gc.unfreeze()
+                gc.collect()
+                gc.freeze()
             try:
                 self.names.refresh()
             except UnavailableError as trouble:

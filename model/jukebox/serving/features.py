@@ -8,6 +8,7 @@ model asks for, can't fail a model that answers.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,9 +150,15 @@ def _store(repo: Path, definitions: Path) -> Any:
         "cache_ttl_seconds": 0,
         **kept,
     }
+    # A view may have been copied in the midst of being loaded; Feast warns that a file has no such views.
+    logging.getLogger("feast.repo_config").addFilter(_is_no_warning_of_a_file)
     config = feast.RepoConfig(**settings)
     config.repo_path = repo
     return feast.FeatureStore(config=config, repo_path=str(repo))
+
+
+def _is_no_warning_of_a_file(record: logging.LogRecord) -> bool:
+    return "`registry_type` is 'file'" not in record.getMessage()
 
 
 def _number(value: Any) -> float:

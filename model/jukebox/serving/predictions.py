@@ -70,7 +70,9 @@ def _known(serving: Serving, song: str, features: SongFeatures, row: np.ndarray,
             song, "incomplete", f"The model can't answer for {song} without {', '.join(missing)}."
         )
     order = np.argsort(-row, kind="stable")[:top]
-    seen = [time for time in features.event_times if time]
+    # A view's features share one time, so there are few to spell.
+    moments = {seconds: _moment(seconds) for seconds in set(features.event_times)}
+    seen = [seconds for seconds in moments if seconds]
     content = {
         "countries": [{"country": serving.model.classes[at], "probability": float(row[at])} for at in order],
         "features": [
@@ -79,12 +81,12 @@ def _known(serving: Serving, song: str, features: SongFeatures, row: np.ndarray,
                 "ref": item.ref,
                 "type": item.type,
                 "value": _value(value, item.type),
-                "event_timestamp": _moment(moment),
+                "event_timestamp": moments[seconds],
             }
-            for item, value, moment in zip(inputs, features.values, features.event_times, strict=True)
+            for item, value, seconds in zip(inputs, features.values, features.event_times, strict=True)
         ],
         "missing": missing,
-        "features_as_of": _moment(min(seen)) if seen else None,
+        "features_as_of": moments[min(seen)] if seen else None,
     }
     return Prediction(song, "answered", content=content)
 
