@@ -77,5 +77,6 @@ class SteadyReader:
 
     def _read(self) -> dict[str, list[Any]]:
         self._store.refresh_registry()
-        service = self._store.get_feature_service(self._service)
+        # From the same fetch as the views, as Feast's own server does it.
+        service = self._store.get_feature_service(self._service, allow_cache=True)
         return self._store.get_online_features(service, self._keys).to_dict()

@@ -248,7 +248,8 @@ class Worlds:
         names = git("ls-tree", "-r", "--name-only", "main").splitlines()
         return {
             "branches": git("for-each-ref", "--format=%(refname)").split(),
-            "messages": git("log", "--format=%B%x00", "main").split("\0"),
+            # Files that were accepted within one second of S3's clock are committed in either order.
+            "messages": sorted(text.strip() for text in git("log", "--format=%B%x00", "main").split("\0")),
             "merges": git("log", "--merges", "--format=%H", "main"),
             "files": {name: git("show", f"main:{name}") for name in names},
         }
