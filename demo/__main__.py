@@ -68,8 +68,10 @@ def welcome(stack: object, seconds: float) -> str:
     return f"""
 Up in {seconds:.0f} s.
 
+  Model     {stack.model_url("test")}   in test; in production: {stack.model_url("champion")}
   Airflow   {stack.airflow_url}   login {stack.admin_login}, password {stack.admin_password}
   Git       {stack.git_web_url}
+  MLflow    {stack.mlflow_url}
   S3        {stack.servers.object_store.endpoint_url}   keys: see `make shell`, then `env | grep AWS_`
 
 Try this next:

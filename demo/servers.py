@@ -7,6 +7,7 @@ from pathlib import Path
 
 from demo.credentials import Credentials
 from demo.git_server import GitServer
+from demo.mlflow_server import MlflowServer
 from demo.object_store import SeaweedFS
 from demo.parallel import in_parallel
 from demo.ports import Ports
@@ -23,6 +24,9 @@ class Servers:
     """
     PostgreSQL, Valkey, an S3 server and a git server that keep all state in one folder.
 
+    MLflow's server (:attr:`mlflow`) is there, too, but left for its user to start: it takes longer
+    than all others together.
+
     :param home: the folder; at its next start everything is there again, at the same addresses.
     """
 
@@ -33,7 +37,7 @@ class Servers:
 
     def start(self, progress: Progress = lambda line: None) -> None:
         """
-        Start all servers and wait until they answer.
+        Start all servers but MLflow's and wait until they answer.
 
         :param progress: told in one line what a person should know.
         :raises DemoError: with the cause and the remedy; nothing is left running then.
@@ -64,6 +68,7 @@ class Servers:
         self.valkey = Valkey(self.site)
         self.seaweedfs = SeaweedFS(self.site)
         self.git = GitServer(self.site)
+        self.mlflow = MlflowServer(self.site, self.postgres, self.seaweedfs)
         self._sweep = self.seaweedfs.remove_sockets
         servers = (self.postgres, self.valkey, self.seaweedfs, self.git)
         in_parallel([server.start for server in servers], abort=self.stop)

@@ -1,4 +1,4 @@
-"""The whole embedded stack: the servers, Airflow, and what a first start puts into them."""
+"""The whole embedded stack: servers, Airflow, services of the model, and what a first start puts there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from demo.bootstrap import REPOSITORY, Bootstrap
 from demo.connections import connection_variables
 from demo.credentials import write_private
 from demo.errors import DemoError
+from demo.first_runs import FirstRuns
+from demo.model_service import ALIASES, ModelService
 from demo.parallel import in_parallel
 from demo.servers import Progress, Servers
 
@@ -38,6 +40,7 @@ class Stack:
         self._extra_dags = extra_dags
         self._load = load
         self._airflow: Airflow | None = None
+        self._services: dict[str, ModelService] = {}
         self._environment: dict[str, str] = {}
 
     def start(self, progress: Progress) -> None:
@@ -102,6 +105,19 @@ class Stack:
         """Web view of that repository."""
         return f"{self.servers.git.url}/{REPOSITORY}/"
 
+    @property
+    def mlflow_url(self) -> str:
+        """Address of MLflow's pages and API."""
+        return self.servers.mlflow.url
+
+    def model_url(self, alias: str) -> str:
+        """
+        Return the address of the model service that follows an alias.
+
+        :param alias: ``test`` or ``champion``.
+        """
+        return self._services[alias].url
+
     def environment(self) -> dict[str, str]:
         """Return the variables with which feast, dvc, git and Python find this stack."""
         return dict(self._environment)
@@ -119,21 +135,45 @@ class Stack:
         feast = {"FEAST_REGISTRY_URL": registry_url, "FEAST_ONLINE_STORE": self.servers.online_store}
         self._environment = self._user_environment(feast)
         write_private(environment_file(self.home), json.dumps(self._environment, indent=2))
+        site = self.servers.site
+        self._services = {alias: ModelService(site, alias, PROJECT, self._environment) for alias in ALIASES}
         airflow = self._airflow = Airflow(
-            self.servers.site,
+            site,
             database_url=self.servers.create_database("airflow").replace("+psycopg:", "+psycopg2:"),
             dags=[PROJECT / "dags", *([self._extra_dags] if self._extra_dags else [])],
             plugins=PROJECT / "plugins",
             settings=self._settings(feast),
         )
         bootstrap = Bootstrap(self.servers, self._environment, PROJECT, self.inbox)
-        progress("Preparing the databases, buckets and the repository …")
-        in_parallel([airflow.migrate, bootstrap.prepare], abort=self.servers.stop)
-        progress("Starting Airflow …")
-        airflow.start()
-        bootstrap.create_pool(airflow.api)
+        bootstrap.create_buckets()
+
+        def start_airflow() -> None:
+            progress("Preparing the databases and the repository …")
+            in_parallel([airflow.migrate, bootstrap.prepare], abort=self.servers.stop)
+            progress("Starting Airflow …")
+            airflow.start()
+            bootstrap.create_pool(airflow.api)
+
+        def start_mlflow() -> None:
+            self.servers.mlflow.start()
+            if self._load:
+                bootstrap.upload_rankings(self._catalogue)
+
+        in_parallel([start_airflow, start_mlflow], abort=self.servers.stop)
+        # Last, since each of them imports Feast when it is up, which would slow down all others.
+        in_parallel([service.start for service in self._services.values()], abort=self.servers.stop)
         if self._load:
-            bootstrap.load_catalogue(airflow.api, self._catalogue, progress)
+            runs = FirstRuns(airflow.api, self.home / "airflow" / "logs", progress)
+            bootstrap.load_catalogue(runs, self._catalogue)
+            bootstrap.train_model(runs)
+            self._wait_for_models(progress)
+
+    def _wait_for_models(self, progress: Progress) -> None:
+        for service in self._services.values():
+            try:
+                service.wait_for_model()
+            except DemoError as error:  # the rest of the stack is of use without
+                progress(str(error))
 
     def _settings(self, feast: dict[str, str]) -> dict[str, str]:
         connections = connection_variables(
@@ -149,6 +189,8 @@ class Stack:
             "FEATURE_OPS_SOURCE_SCHEMES": json.dumps(["https", "s3", "file"]),
             "FEATURE_OPS_SOURCE_FOLDERS": json.dumps([str(self.inbox)]),
             "FEATURE_OPS_WATCH_INTERVAL": "2",
+            "FEATURE_OPS_MLFLOW_TRACKING_URI": self.mlflow_url,
+            "FEATURE_OPS_TEST_SERVICE_URL": self.model_url("test"),
             "FEATURE_OPS_GIT_COMMIT_URL": self.servers.git.commit_url(REPOSITORY),
         }
 
@@ -157,6 +199,7 @@ class Stack:
             **feast,
             **self.servers.object_store.environment(),
             **self._git_variables(),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
             **quiet_variables(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
@@ -192,4 +235,5 @@ def quiet_variables() -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "SCARF_NO_ANALYTICS": "true",
         "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
     }

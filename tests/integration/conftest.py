@@ -35,6 +35,13 @@ def servers() -> Iterator[Servers]:
     shutil.rmtree(home)
 
 
+@pytest.fixture(scope="session")
+def mlflow_url(servers: Servers) -> str:
+    """Address of an MLflow server, started at the first test that wants one."""
+    servers.mlflow.start()
+    return servers.mlflow.url
+
+
 @pytest.fixture
 def storage(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings that point to a fresh pair of buckets: one for data, one for DVC."""
