@@ -1,17 +1,20 @@
 """
-A changed feature definition is applied to the feature store, and what it needs is backfilled.
+A changed feature definition becomes a model that answers: applied, backfilled, trained, judged, deployed.
 
 A commit to the watched branch starts a run within seconds. The run takes the newest commit, compares it by
 meaning with the one that is applied, and does nothing further if no feature changed: comments, order and
-formatting are no change. A commit that does not load, or that takes away what is still read, fails here and
-changes nothing. See docs/diff.md for the verdicts and docs/operations.md for the way back.
+formatting are no change. A commit that does not load, or that takes away what is still read, fails here
+and changes nothing; a model that is worse than the champion is refused, and the one before it stays.
+
+See docs/diff.md for the verdicts, docs/training.md for the gates, docs/operations.md for the way back.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TriggerRule
+from jukebox_model import JUKEBOX
 from song_properties import SONG_PROPERTIES
 
 from feature_ops.assets import feature_definitions_asset
@@ -23,13 +26,19 @@ from feature_ops.feast.definition_operators import (
 )
 from feature_ops.feast.operators import BackfillOperator
 from feature_ops.settings import get_settings
+from feature_ops.training.operators import (
+    DeployTestOperator,
+    EvaluateOperator,
+    RegisterOperator,
+    RetrainOperator,
+)
 
 settings = get_settings()
 
 with DAG(
     dag_id="continuous_training",
-    dag_display_name="Continuous training: from a commit to served features",
-    description="Apply changed feature definitions and backfill what they need",
+    dag_display_name="Continuous training: from a commit to a model that answers",
+    description="Turn a changed feature definition into a model that answers in test",
     doc_md=__doc__,
     schedule=feature_definitions_asset(),
     start_date=datetime(2024, 1, 1),
@@ -81,4 +90,28 @@ with DAG(
         pool=settings.feature_store_pool,
     )
 
+    retrain = RetrainOperator(
+        task_id="retrain",
+        model=JUKEBOX,
+        force="{{ params.force_training }}",
+        # A model may be missing though nothing was applied: the last training failed, or is forced.
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )
+    evaluate = EvaluateOperator(
+        task_id="evaluate",
+        model=JUKEBOX,
+        trained=retrain.output,
+    )
+    register = RegisterOperator(
+        task_id="register",
+        model=JUKEBOX,
+        evaluated=evaluate.output,
+    )
+    deploy_test = DeployTestOperator(
+        task_id="deploy_test",
+        model=JUKEBOX,
+        registered=register.output,
+    )
+
     resolve_commits >> diff_feature_service >> changed >> apply >> backfill
+    backfill >> retrain >> evaluate >> register >> deploy_test

@@ -43,10 +43,14 @@ def whole_catalogue_is_online(scene: Scene) -> str:
 
 
 def new_song_is_unknown(scene: Scene) -> str:
-    """A1: before the ETL nobody can serve the song."""
+    """A1: before the ETL nobody can serve the song, and who asks is told so in words."""
     values = scene.online([scene.song_id]).loc[scene.song_id]
     expect(values.notna().sum(), 0, f"online values of {scene.song_id}")
-    return f"{scene.song_id} is not in the feature store"
+    answer = scene.predict(scene.song_id)
+    expect(answer.status, 404, "status of its prediction")
+    scene.remembered["another song"] = _others(scene)[0]
+    scene.remembered["its countries"] = scene.predict(scene.remembered["another song"]).countries
+    return str(answer.content["detail"])
 
 
 def etl_by_hand(scene: Scene) -> str:
@@ -70,7 +74,17 @@ def song_is_online(scene: Scene) -> str:
     expect(rows, count, "rows materialized")
     others = scene.online(_others(scene))
     expect(others.equals(scene.remembered["others before"]), True, "other songs are unchanged")
-    return f"{count} row materialized, {len(others)} other songs looked at: unchanged"
+    answer = scene.predict(scene.song_id)
+    expect(answer.status, 200, "status of the new song's prediction")
+    expect(
+        scene.predict(scene.remembered["another song"]).countries,
+        scene.remembered["its countries"],
+        "countries of another song",
+    )
+    return (
+        f"{count} row materialized, {len(others)} other songs looked at: unchanged; "
+        f"{len(answer.countries)} countries, first {_first(answer.countries)}"
+    )
 
 
 def data_has_versions(scene: Scene) -> str:
@@ -130,22 +144,30 @@ def late_row_arrives(scene: Scene) -> str:
 
 ACTS = (
     Act("The whole catalogue was loaded by the DAG, the oldest song too (A8)", whole_catalogue_is_online),
-    Act("The new song is unknown online (A1)", new_song_is_unknown),
+    Act("The new song is unknown, and who asks is told so (A1)", new_song_is_unknown),
     Act("The ETL runs by hand with dataset_url", etl_by_hand),
-    Act("Its features are online and equal the file; nothing else changed (A2, A4)", song_is_online),
+    Act(
+        "Its features are online, its countries are predicted; nothing else changed (A2, A4)", song_is_online
+    ),
     Act("Git holds the version; dvc pull of the commit before gives the old state (A5)", data_has_versions),
     Act("The same input again changes nothing anywhere (A6)", same_input_changes_nothing),
     Act("A known song with newer values: both versions are kept, joins stay right (A7)", known_song_changes),
     Act("A late row reaches the store and hides nothing newer", late_row_arrives),
     Act("README, comment, order and whitespace: nothing is applied (A10)", words_only),
-    Act("loudness is commented out and pushed: seen, told, applied (A9)", loudness_is_commented_out),
+    Act(
+        "loudness is commented out and pushed: a new model answers otherwise (A9)", loudness_is_commented_out
+    ),
     Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
     Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
     Act("Ten pushes in a burst: one apply", burst_of_commits),
     Act("A push while the triggerer is dead is not lost", triggerer_is_killed),
     Act("An older revision by hand is the way back", older_revision_by_hand),
-    Act("Readers noticed nothing", readers_noticed_nothing),
+    Act("Nobody who read or asked noticed anything (A12)", readers_noticed_nothing),
 )
+
+
+def _first(countries: dict[str, float]) -> str:
+    return ", ".join(f"{country} {chance:.1%}" for country, chance in list(countries.items())[:3])
 
 
 def _others(scene: Scene) -> list[str]:

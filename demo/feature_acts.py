@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from demo.asking import ask
 from demo.data_scientist import SERVICE, VIEW
 from demo.scene import KEY, Scene, StoryError, TrainingRun, expect
 
@@ -16,6 +17,7 @@ _NEW_FEATURE = "time_signature"
 def words_only(scene: Scene) -> str:
     """A10: a README starts nothing; comment, order and whitespace start a run that applies nothing."""
     scene.reader.start()
+    scene.crowd.start()
     runs = len(scene.training_runs())
     scene.data_scientist.push("Say more in the README", {"README.md": lambda text: f"{text}\nMore.\n"})
     push = scene.data_scientist.push("Reorder and explain", {SERVICE: _only_words})
@@ -27,8 +29,10 @@ def words_only(scene: Scene) -> str:
 
 
 def loudness_is_commented_out(scene: Scene) -> str:
-    """A9, first half: exactly one change is seen, in words, applied; the view keeps the field."""
+    """A9: exactly one change is seen, told, applied; a model with 12 inputs answers otherwise in test."""
     before = scene.online(_some(scene))
+    song = _some(scene)[0]
+    asked_before = {alias: scene.predict(song, alias).countries for alias in ("test", "champion")}
     push = scene.data_scientist.push(
         "Drop loudness: it goes with energy", {SERVICE: lambda text: text.replace(_LOUDNESS, _COMMENTED_OUT)}
     )
@@ -44,7 +48,14 @@ def loudness_is_commented_out(scene: Scene) -> str:
     expect(len(after.columns), 12, "features of serving_fs")
     expect(len(scene.feature_store.get_feature_view("song_properties").features), 13, "features of the view")
     expect(after.equals(before[after.columns]), True, "the other features are as before")
-    return _told(run, "diff_feature_service")
+    model = ask(scene.stack.model_url("test"), "/model").content
+    expect(len(model["features"]), 12, "inputs of the model in test")
+    expect(str(model["version"]), run.facts["deploy_test"]["version"], "version of the model in test")
+    expect(model["git_commit"], push.commit, "commit of the model in test")
+    asked = {alias: scene.predict(song, alias).countries for alias in ("test", "champion")}
+    expect(asked["test"] != asked_before["test"], True, "the model in test answers otherwise")
+    expect(asked["champion"], asked_before["champion"], "what the model in production answers")
+    return f"{_told(run, 'diff_feature_service')}; {run.summaries['evaluate']}"
 
 
 def broken_definitions(scene: Scene) -> str:
@@ -138,7 +149,14 @@ def readers_noticed_nothing(scene: Scene) -> str:
     seen = scene.reader.seen
     if seen.failed or seen.nulls or not seen.reads:
         raise StoryError(f"{seen.reads} reads, {seen.failed} failed: {seen.errors}; nulls: {seen.nulls}")
-    return f"{seen.reads:,} reads through all changes: 0 failed, 0 nulls in place of a value"
+    scene.crowd.stop()
+    asked = scene.crowd.asked
+    if asked.failed or not asked.answers:
+        raise StoryError(f"{asked.answers} predictions asked for, {asked.failed} failed: {asked.failures}")
+    return (
+        f"{seen.reads:,} reads: 0 failed, 0 nulls in place of a value; "
+        f"{asked.answers:,} requests for predictions: 0 failed"
+    )
 
 
 def _only_words(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from demo.airflow_api import ENDED, AirflowApi
+from demo.asking import Answer, SteadyCrowd, predict
 from demo.data_scientist import DataScientist, Push
 from demo.stack import Stack
 from demo.steady_reader import SteadyReader
@@ -115,6 +116,16 @@ class Scene:
         songs = [{KEY: str(song)} for song in self.base[KEY].unique()[:20]]
         store = FeatureStore(repo_path=str(PROJECT / "feature_repo"))
         return SteadyReader(store, "serving_fs", songs, pause=0.1)
+
+    @cached_property
+    def crowd(self) -> SteadyCrowd:
+        """Many who ask the model in test for songs of the catalogue all the time."""
+        songs = [str(song) for song in self.base[KEY].unique()[:50]]
+        return SteadyCrowd(self.stack.model_url("test"), songs)
+
+    def predict(self, song_id: str, alias: str = "champion") -> Answer:
+        """Ask as the page does: the model in production, or the one in test."""
+        return predict(self.stack.model_url(alias), song_id)
 
     def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:
         """Write the songs as a parquet file that the demo may ingest; returns its ``file://`` URL."""

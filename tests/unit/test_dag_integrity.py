@@ -91,6 +91,10 @@ print(json.dumps({
         "changed",
         "apply",
         "backfill",
+        "retrain",
+        "evaluate",
+        "register",
+        "deploy_test",
     ]
 
 
