@@ -19,7 +19,7 @@ PROTOCOLS = {
     "git": Protocol(
         re.compile(rb"^POST \S+/git-receive-pack "), lambda answer: answer.endswith(b"\r\n0\r\n\r\n")
     ),
-    "registry": Protocol(re.compile(rb"\bCOMMIT\b")),
+    "registry": Protocol(re.compile(rb"\bCOMMIT\b"), farewell=b"X\x00\x00\x00\x04"),
     "online store": Protocol(re.compile(rb"\b(HSET|HMSET|DEL)\r\n", re.IGNORECASE)),
 }
 

@@ -21,10 +21,12 @@ class Protocol:
 
     :param write: matches the beginning of a request that changes something.
     :param ends: whether an answer is complete.
+    :param farewell: what a client sends before it closes; nobody waits for it, so it is no request.
     """
 
     write: re.Pattern[bytes]
     ends: Callable[[bytes], bool] = lambda answer: True
+    farewell: bytes = b""
 
 
 @dataclass(eq=False)
@@ -153,6 +155,8 @@ class TcpProxy:
         pair.reset()
 
     def _request(self, pair: _Pair, data: bytes) -> bool:
+        if data == self._protocol.farewell:
+            return True
         if not pair.asked:
             pair.asked = True
             self.requests += 1

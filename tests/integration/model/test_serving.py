@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pandas as pd
@@ -21,6 +21,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.servers import Servers
 from tests.unit.model.serving_parts import COUNTRIES, REFS, FeatureRepository, write_model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 MODEL_PACKAGE = Path(__file__).resolve().parents[3] / "model"
 NEW_SONG = "1D2SVYXZdtNfJCg8wZWvVz"
@@ -86,6 +89,13 @@ class Place:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        # SQLite's tables are made here: two processes that make them at once are in each other's way.
+        self._registry().search_registered_models()
+
+    def _registry(self) -> MlflowClient:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.environment["MLFLOW_TRACKING_URI"], self.environment["MLFLOW_TRACKING_URI"])
 
     def start(self) -> None:
         """Start the service; it lives when this returns."""
@@ -134,11 +144,7 @@ class Place:
 
     def deploy(self, name: str, **options: Any) -> str:
         """Log a model, register it and give it the alias; returns its version."""
-        from mlflow import MlflowClient
-
-        client = MlflowClient(
-            self.environment["MLFLOW_TRACKING_URI"], self.environment["MLFLOW_TRACKING_URI"]
-        )
+        client = self._registry()
         found = client.get_experiment_by_name("jukebox")
         if found is None:
             client.create_registered_model("jukebox")
