@@ -17,7 +17,7 @@ from airflow.sdk import DAG, Param, TriggerRule
 from jukebox_model import JUKEBOX
 from song_properties import SONG_PROPERTIES
 
-from feature_ops.assets import feature_definitions_asset
+from feature_ops.assets import feature_definitions_asset, model_candidate_asset
 from feature_ops.feast.definition_operators import (
     ApplyOperator,
     ChangedOperator,
@@ -40,7 +40,7 @@ with DAG(
     dag_display_name="Continuous training: from a commit to a model that answers",
     description="Turn a changed feature definition into a model that answers in test",
     doc_md=__doc__,
-    schedule=feature_definitions_asset(),
+    schedule=feature_definitions_asset([JUKEBOX]),
     start_date=datetime(2024, 1, 1),
     catchup=False,
     max_active_runs=1,
@@ -93,6 +93,7 @@ with DAG(
     retrain = RetrainOperator(
         task_id="retrain",
         model=JUKEBOX,
+        diff=diff_feature_service.output,
         force="{{ params.force_training }}",
         # A model may be missing though nothing was applied: the last training failed, or is forced.
         trigger_rule=TriggerRule.NONE_FAILED,
@@ -111,6 +112,7 @@ with DAG(
         task_id="deploy_test",
         model=JUKEBOX,
         registered=register.output,
+        outlets=[model_candidate_asset(JUKEBOX)],
     )
 
     resolve_commits >> diff_feature_service >> changed >> apply >> backfill

@@ -191,6 +191,8 @@ class Stack:
             "FEATURE_OPS_WATCH_INTERVAL": "2",
             "FEATURE_OPS_MLFLOW_TRACKING_URI": self.mlflow_url,
             "FEATURE_OPS_TEST_SERVICE_URL": self.model_url("test"),
+            "FEATURE_OPS_PRODUCTION_SERVICE_URL": self.model_url("champion"),
+            "FEATURE_OPS_APPROVAL_INTERVAL": "2",
             "FEATURE_OPS_GIT_COMMIT_URL": self.servers.git.commit_url(REPOSITORY),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,24 +47,26 @@ class ReconcilingOperator(BaseOperator):
         try:
             outcome = self.reconcile(context)
         except BadInputError as error:
-            self._summarize(context, str(error))
+            summarize(context, str(error))
             raise AirflowFailException(str(error)) from None
         except NothingPendingError as nothing:
-            self._summarize(context, str(nothing))
+            summarize(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
-            self._summarize(context, str(error))
+            summarize(context, str(error))
             raise
         except Exception as error:
             # Not its text: what a library says may hold a secret, which only the log masks.
-            self._summarize(context, f"failed with {type(error).__name__}: see the log")
+            summarize(context, f"failed with {type(error).__name__}: see the log")
             raise
-        self._summarize(context, outcome.summary)
+        summarize(context, outcome.summary)
         return outcome.facts
 
-    def _summarize(self, context: Context, line: str) -> None:
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        with passing(CommitPoint.SUMMARY_TOLD):
-            context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
-        self.log.info("%s", line)
+def summarize(context: Context, line: str) -> None:
+    """Leave a task's one line for people: in its state store, which outlives it, and in its log."""
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+    with passing(CommitPoint.SUMMARY_TOLD):
+        context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
+    log.info("%s", line)

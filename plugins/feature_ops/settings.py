@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     )
 
     mlflow_tracking_uri: str | None = Field(None, description="Address of the MLflow server.")
+    mlflow_url: str | None = Field(
+        None, description="Web address of MLflow for people; the server's address if unset."
+    )
     training_timeout: float = Field(3600.0, gt=0, description="Seconds that a training may take.")
     gate_log_loss_increase: float = Field(
         0.05, description="Most that a new model's log-loss may be above the champion's, interval included."
@@ -68,6 +71,16 @@ class Settings(BaseSettings):
     )
     test_service_url: str | None = Field(
         None, description="Address of the model service that follows the alias test."
+    )
+    production_service_url: str | None = Field(
+        None, description="Address of the model service that follows the alias champion."
+    )
+    auto_approve: bool = Field(False, description="Whether a candidate goes to production without a person.")
+    approval_timeout: float = Field(
+        7 * 86400.0, gt=0, description="Seconds that a candidate waits for a person; then it is rejected."
+    )
+    approval_interval: float = Field(
+        15.0, gt=0, description="Seconds between two looks whether a newer candidate takes over."
     )
     deploy_timeout: float = Field(
         120.0, gt=0, description="Seconds that the service may take to load a new version."

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
     from feature_ops.training.model_registry import ModelRegistry
+    from feature_ops.training.recipe import Recipe
     from feature_ops.training.result import TrainingResult
 
 
@@ -51,22 +52,31 @@ class TrainingOperator(ReconcilingOperator):
         body = FeastHook().object_store.client.get_object(Bucket=bucket, Key=key)["Body"]
         return TrainingResult.read(body.read(), uri)
 
+    def recipe(self, facts: Mapping[str, Any]) -> Recipe:
+        """Return what the model that the steps pass on is made of."""
+        from feature_ops.training.recipe import Recipe
+
+        return Recipe(str(facts["definition_hash"]), str(facts["code_hash"]))
+
 
 class RetrainOperator(TrainingOperator):
     """
-    Train on the applied definition if no accepted model is trained on it yet.
+    Train on the applied definition if no accepted model is trained on it, with the code of its commit, yet.
 
-    What is compared is the definition of the model's service with that of the newest model, not what this
-    run has applied: a training that failed is made up for by the next run. A definition that was trained and
-    refused is not trained again by itself.
+    What is compared is the definition of the model's service and the model's code with those of the newest
+    model, not what this run has applied: a training that failed is made up for by the next run. What was
+    trained and refused is not trained again by itself.
 
+    :param diff: facts of the :class:`~feature_ops.feast.definition_operators.DiffFeatureServiceOperator`:
+        a commit whose definitions mean the same as the applied ones is trained on itself. (templated)
     :param force: train anyway. (templated)
     """
 
-    template_fields: Sequence[str] = ("force",)
+    template_fields: Sequence[str] = ("diff", "force")
 
-    def __init__(self, *, force: bool | str = False, **kwargs: Any) -> None:
+    def __init__(self, *, diff: Any, force: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.diff: Mapping[str, Any] = diff
         self.force = force
 
     def reconcile(self, context: Context) -> Outcome:
@@ -84,28 +94,31 @@ class RetrainOperator(TrainingOperator):
             work_folder("training") as folder,
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
-            definition = self._definition(hook, commits, state.applied, folder / "definitions")
-            why = self._why(hook, definition)
-            uri = self._result_uri(str(context["dag_run"].run_id), state.applied, definition)
+            commit = state.applied if self.diff["needed"] else str(self.diff["commit"])
+            recipe = self._recipe(hook, commits, commit, folder / "definitions")
+            why = self._why(hook, recipe)
+            uri = self._result_uri(str(context["dag_run"].run_id), commit, recipe)
             if hook.object_store.exists(uri):
                 self.log.info("An earlier try of this run has trained it: %s", uri)
             else:
-                self._train(hook, commits, state.applied, definition, uri, folder / "code")
+                self._train(hook, commits, commit, recipe, uri, folder / "code")
         result = self.result(uri)
         return Outcome(
-            f"trained on {state.applied[:10]} ({why}): {len(result.features)} features, "
+            f"trained on {commit[:10]} ({why}): {len(result.features)} features, "
             f"{result.rows.get('train', 0):,} rows, {result.seconds:.0f} s",
             {
                 "result_uri": uri,
-                "commit": state.applied,
-                "definition_hash": definition,
+                "commit": commit,
+                "definition_hash": recipe.definition_hash,
+                "code_hash": recipe.code_hash,
                 "run_id": result.run_id,
                 "metrics": result.metrics,
             },
         )
 
-    def _why(self, hook: FeastHook, definition: str) -> str:
+    def _why(self, hook: FeastHook, recipe: Recipe) -> str:
         from feature_ops.training.model_registry import TEST
+        from feature_ops.training.recipe import what_changed
         from feature_ops.training.rejections import Rejections
 
         if str(self.force).strip().lower() in ("true", "1", "yes", "on"):
@@ -113,18 +126,26 @@ class RetrainOperator(TrainingOperator):
         newest = self.registry().by_alias(TEST)
         if newest is None:
             return "the first model"
-        if newest.definition_hash == definition:
+        changed = what_changed(recipe, newest.recipe)
+        if not changed:
             raise NothingPendingError(
                 f"nothing to train: version {newest.version} of {self.model.name} is trained on this "
-                f"definition of {self.model.feature_service}"
+                f"definition of {self.model.feature_service}, with this code"
             )
-        refused = Rejections(hook.object_store, self.model.name).reason(definition)
+        refused = Rejections(hook.object_store, self.model.name).reason(recipe)
         if refused:
             raise NothingPendingError(
-                f"not trained again: a model on this definition was {refused}. Change the features, or "
-                "trigger with force_training"
+                f"not trained again: a model on this definition and code was {refused}. Change one of them, "
+                "or trigger with force_training"
             )
-        return f"{self.model.feature_service} changed since version {newest.version}"
+        return f"{' and '.join(changed)} changed since version {newest.version}"
+
+    def _recipe(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> Recipe:
+        from feature_ops.training.recipe import Recipe, code_hash
+
+        definition = self._definition(hook, commits, commit, folder)
+        code = commits.contents_of(commit, self.model.code_path)
+        return Recipe(definition, code_hash(code, self.model.not_code))
 
     def _definition(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> str:
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -146,14 +167,14 @@ class RetrainOperator(TrainingOperator):
                 f"{self.model.name} is trained: define it, or correct the model's declaration"
             ) from None
 
-    def _result_uri(self, run_id: str, commit: str, definition: str) -> str:
+    def _result_uri(self, run_id: str, commit: str, recipe: Recipe) -> str:
         from feature_ops.datasets.stage import run_folder
 
         prefix = f"{get_settings().storage_uri}/_training/{self.model.name}/"
-        return f"{prefix}{run_folder(run_id)}/{commit[:12]}-{definition[:12]}.json"
+        return f"{prefix}{run_folder(run_id)}/{commit[:12]}-{recipe.key}.json"
 
     def _train(
-        self, hook: FeastHook, commits: Commits, commit: str, definition: str, uri: str, folder: Path
+        self, hook: FeastHook, commits: Commits, commit: str, recipe: Recipe, uri: str, folder: Path
     ) -> None:
         from feature_ops.feast.configuration import configuration_file
         from feature_ops.training.model_registry import CHAMPION
@@ -170,7 +191,7 @@ class RetrainOperator(TrainingOperator):
             "feature-service": self.model.feature_service,
             "revision": commit,
             "dataset-version": self._dataset_version(hook),
-            "definition-hash": definition,
+            "definition-hash": recipe.definition_hash,
             "champion": f"models:/{self.model.name}@{CHAMPION}",
             "result": uri,
             **self.model.arguments,
@@ -215,9 +236,8 @@ class EvaluateOperator(TrainingOperator):
         gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
         judgement = judge(self.result(self.trained["result_uri"]), gates)
         if not judgement.accepted:
-            commit, definition = str(self.trained["commit"]), str(self.trained["definition_hash"])
             Rejections(FeastHook().object_store, self.model.name).remember(
-                definition, commit, judgement.summary
+                self.recipe(self.trained), str(self.trained["commit"]), judgement.summary
             )
             raise BadInputError(f"{judgement.summary}. Nothing is deployed; the champion stays")
         return Outcome(judgement.summary, dict(self.trained))
@@ -239,7 +259,12 @@ class RegisterOperator(TrainingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Register once, however often it is tried."""
         result = self.result(self.evaluated["result_uri"])
-        version = self.registry().register(result, self.model.feature_service)
+        version = self.registry().register(
+            result,
+            self.model.feature_service,
+            code_hash=str(self.evaluated["code_hash"]),
+            result_uri=str(self.evaluated["result_uri"]),
+        )
         return Outcome(
             f"version {version} of {self.model.name}: commit {result.git_commit[:10]}, data "
             f"{result.dataset_version[:10]}, {len(result.features)} features",
@@ -266,44 +291,25 @@ class DeployTestOperator(TrainingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Move the alias and wait for the service's word."""
         from feature_ops.feast.hook import FeastHook
-        from feature_ops.training.live_models import announce
+        from feature_ops.training.deployment import Deployment
         from feature_ops.training.model_registry import CHAMPION, TEST
-        from feature_ops.training.model_service import ModelService
         from feature_ops.training.rejections import Rejections
 
-        settings, registry = get_settings(), self.registry()
-        version = str(self.registered["version"])
+        settings, registry, name = get_settings(), self.registry(), self.model.name
+        version, recipe = str(self.registered["version"]), self.recipe(self.registered)
         store = FeastHook().object_store
         features = self.result(self.registered["result_uri"]).features
-        before = registry.by_alias(TEST)
-        # Before it can be asked: from now on no field that it reads may be removed.
-        announce(store, f"{self.model.name}@{TEST}", features)
-        registry.set_alias(TEST, version)
-        if settings.test_service_url:
-            service = ModelService(settings.test_service_url)
-            refused = service.wait_for(version, settings.deploy_timeout)
-            if refused:
-                self._go_back(registry, before)
-                reason = f"refused by the test service: {refused}"
-                Rejections(store, self.model.name).remember(
-                    str(self.registered["definition_hash"]), str(self.registered["commit"]), reason
-                )
-                raise BadInputError(f"version {version} is {reason}. The model before it stays")
-        Rejections(store, self.model.name).forget(str(self.registered["definition_hash"]))
+        test = Deployment(registry, store, name, TEST, settings.test_service_url, settings.deploy_timeout)
+        refused = test.move(version, features)
+        if refused:
+            reason = f"refused by the test service: {refused}"
+            Rejections(store, name).remember(recipe, str(self.registered["commit"]), reason)
+            raise BadInputError(f"version {version} is {reason}. The model before it stays")
+        Rejections(store, name).forget(recipe)
         first = registry.by_alias(CHAMPION) is None
         if first:
-            announce(store, f"{self.model.name}@{CHAMPION}", features)
-            registry.set_alias(CHAMPION, version)
+            # Nobody is there to compare it with; production's service takes it as soon as it looks.
+            Deployment(registry, store, name, CHAMPION, None, 0).move(version, features)
         where = settings.test_service_url or f"the alias {TEST}"
         also = "; it is the first, so it is the champion, too" if first else ""
-        return Outcome(
-            f"version {version} of {self.model.name} answers at {where}{also}", dict(self.registered)
-        )
-
-    def _go_back(self, registry: ModelRegistry, before: Any) -> None:
-        from feature_ops.training.model_registry import TEST
-
-        if before is None:
-            registry.remove_alias(TEST)
-        else:
-            registry.set_alias(TEST, before.version)
+        return Outcome(f"version {version} of {name} answers at {where}{also}", dict(self.registered))
