@@ -43,7 +43,7 @@ test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Play random sequences of runs against the model; EXAMPLES=2000 by default
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -s tests/integration/test_model_of_history.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -s tests/integration/history/test_model_of_history.py
 
 .PHONY: lint
 lint: $(READY)  ## Check style and types

@@ -12,7 +12,7 @@ def candidate_is_approved(scene: Scene) -> str:
     run_id = scene.waiting_promotion("2")
     expect(_production(scene), before, "what production answers while a person is waited for")
     question = scene.api.question(PROMOTION_DAG_ID, run_id, "approve")
-    for words in ("− `song_properties:loudness`", "12 instead of 13", "| log_loss |"):
+    for words in ("`− song_properties:loudness`", "12 instead of 13", "| log_loss |"):
         if words not in question["body"]:
             raise StoryError(f"the person is not told {words!r}: {question['body']}")
     run = scene.decide(run_id, "Approve", why="as good with one input less")

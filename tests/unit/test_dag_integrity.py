@@ -96,6 +96,7 @@ print(json.dumps({
         "register",
         "deploy_test",
     ]
+    assert loaded["dags"]["promote_model"] == ["find_candidate", "approve", "promote"]
 
 
 def test_schedule_and_its_dataset_come_from_settings(tmp_path: Path) -> None:

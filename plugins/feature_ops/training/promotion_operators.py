@@ -105,8 +105,16 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
     template_fields: Sequence[str] = ("candidate", "subject", "body")
 
     def __init__(self, *, model: Model, candidate: Any, **kwargs: Any) -> None:
-        why = Param("", type="string", title="Why", description="What others should know of the decision.")
-        super().__init__(subject="", body="", params={"why": why}, **kwargs)
+        why = Param(
+            "",
+            type="string",
+            title="Why",
+            description="What others should know of the decision.",
+            # Those of the DAG, which Airflow has put there, are no questions to the person.
+            source="task",
+        )
+        params = {**kwargs.pop("params", {}), "why": why}
+        super().__init__(subject="", body="", params=params, **kwargs)
         self.model = model
         self.candidate: Mapping[str, Any] = candidate
 
