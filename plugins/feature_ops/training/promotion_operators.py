@@ -110,11 +110,11 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
             type="string",
             title="Why",
             description="What others should know of the decision.",
-            # Those of the DAG, which Airflow has put there, are no questions to the person.
             source="task",
         )
-        params = {**kwargs.pop("params", {}), "why": why}
-        super().__init__(subject="", body="", params=params, **kwargs)
+        # Airflow puts those of the DAG there, which are no questions to the person.
+        kwargs["params"] = {"why": why}
+        super().__init__(subject="", body="", **kwargs)
         self.model = model
         self.candidate: Mapping[str, Any] = candidate
 
@@ -243,3 +243,13 @@ class PromoteOperator(TrainingOperator):
                 "commit": version.git_commit,
             },
         )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The model's versions that answer, and who decided."""
+        from feature_ops.ui.models import aliases
+
+        told = super().status(outcome) or {}
+        if outcome is None:
+            return told
+        decided = {name: outcome.facts[name] for name in ("by", "why", "instead_of")}
+        return {**told, **decided, "aliases": aliases(self.registry())}
