@@ -50,11 +50,13 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint model/Dockerfile
 
 .PHONY: bench
-bench: $(READY)  ## Measure the ETL against an empty DAG, and verdicts on commits against stock Feast
+bench: $(READY)  ## Measure the ETL against an empty DAG, verdicts on commits and predictions against stock Feast
 	@$(BIN)/python -m benchmarks.etl_floor
 	@$(BIN)/python -m benchmarks.verdict
+	@$(BIN)/python -m benchmarks.predictions
 
 .PHONY: bench-watchers
 bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)
