@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jukebox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a model and log it to MLflow; registers nothing")
-    train.add_argument("--feature-repo", required=True, help="folder with feature_store.yaml")
+    train.add_argument(
+        "--feature-repo", required=True, help="folder with feature_store.yaml, or s3://…/feature_store.yaml"
+    )
     train.add_argument("--feature-service", required=True, help="whose features are the model's input")
     train.add_argument("--revision", required=True, help="the commit that is trained")
     train.add_argument("--rankings", required=True, help="parquet of labels: s3://… or a path")
