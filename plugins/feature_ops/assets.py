@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk.definitions.asset import BaseAsset
 
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.settings import get_settings
@@ -19,6 +20,20 @@ def dataset_asset(dataset: Dataset) -> Asset:
 def model_candidate_asset(model: Model) -> Asset:
     """Return the asset that stands for a model's version that answers in test and may go to production."""
     return Asset(name=f"{model.name}_candidate", uri=f"feature-ops://models/{model.name}/candidate")
+
+
+def training_schedule(model: Model, datasets: Iterable[Dataset]) -> BaseAsset:
+    """
+    Return what starts a training by itself: a commit, and new data if the settings say so.
+
+    :param datasets: whose new rows count then.
+    """
+    schedule: BaseAsset = feature_definitions_asset([model])
+    if get_settings().retrain_on_new_data:
+        # "|": either of them is enough, where a list would wait for all.
+        for dataset in datasets:
+            schedule = schedule | dataset_asset(dataset)
+    return schedule
 
 
 def feature_definitions_asset(models: Iterable[Model] = ()) -> Asset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from feature_ops.operator import Outcome, summarize
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
 from feature_ops.training.operators import TrainingOperator
+from feature_ops.ui.links import ModelPageLink
 
 if TYPE_CHECKING:
     from feature_ops.training.approval_request import Scored
@@ -66,6 +67,10 @@ class FindCandidateOperator(TrainingOperator):
                 "body": body(candidate, rival, self._told(found), links),
             },
         )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """Nothing: what waits for a person is known to Airflow itself."""
+        return None
 
     def _candidate(self, registry: ModelRegistry, in_test: ModelVersion | None) -> ModelVersion:
         wanted = self.version.strip()
@@ -191,6 +196,7 @@ class PromoteOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("candidate", "approval")
+    operator_extra_links: Collection[Any] = (ModelPageLink(),)
 
     def __init__(self, *, candidate: Any, approval: Any, **kwargs: Any) -> None:
         # Two at once would each wait for the service to answer with its own version.
@@ -241,6 +247,7 @@ class PromoteOperator(TrainingOperator):
                 "by": by,
                 "why": why,
                 "commit": version.git_commit,
+                "service_url": settings.production_service_url,
             },
         )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
 
+from feature_ops.triggers import Cause
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -39,10 +41,10 @@ def code_hash(contents: Mapping[str, str], not_code: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 
 
-def what_changed(recipe: Recipe, newest: Recipe) -> tuple[str, ...]:
-    """Return in words what a recipe has other than the newest model's; nothing if they are the same."""
+def what_changed(recipe: Recipe, newest: Recipe) -> tuple[Cause, ...]:
+    """Return what a recipe has other than the newest model's; nothing if they are the same."""
     parts = (
-        ("its features", recipe.definition_hash == newest.definition_hash),
-        ("its code", recipe.code_hash == newest.code_hash),
+        (Cause.FEATURES, recipe.definition_hash == newest.definition_hash),
+        (Cause.CODE, recipe.code_hash == newest.code_hash),
     )
-    return tuple(what for what, same in parts if not same)
+    return tuple(cause for cause, same in parts if not same)

@@ -20,18 +20,25 @@ class Rejections:
         self._store = store
         self._prefix = f"{get_settings().storage_uri}/_training/{model}/rejected/"
 
-    def reason(self, recipe: Recipe) -> str | None:
-        """Return why a recipe was refused, None if it was not."""
+    def reason(self, recipe: Recipe, dataset_version: str | None = None) -> str | None:
+        """
+        Return why a recipe was refused, None if it was not.
+
+        :param dataset_version: a refusal on other data than this does not count; None: each counts.
+        """
         uri = self._uri(recipe)
         if not self._store.exists(uri):
             return None
         bucket, key = split_uri(uri)
         content = self._store.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        return str(json.loads(content)["reason"])
+        note = json.loads(content)
+        if dataset_version is not None and note.get("dataset_version") != dataset_version:
+            return None
+        return str(note["reason"])
 
-    def remember(self, recipe: Recipe, commit: str, reason: str) -> None:
-        """Note that a recipe was refused."""
-        note = {"commit": commit, "reason": reason}
+    def remember(self, recipe: Recipe, commit: str, reason: str, dataset_version: str) -> None:
+        """Note that a recipe was refused, on some data."""
+        note = {"commit": commit, "reason": reason, "dataset_version": dataset_version}
         self._store.put_bytes(json.dumps(note).encode(), self._uri(recipe))
 
     def forget(self, recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from demo.servers import Servers
+from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
@@ -99,9 +100,9 @@ class Team:
     def define(self, service: str) -> None:
         self.changes.push("Change the features", {"feature_service.py": service})
 
-    def follow(self, run_id: str, **retrain: Any) -> dict[str, Any]:
+    def follow(self, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any) -> dict[str, Any]:
         """Apply the newest commit, then train, judge, register, deploy."""
-        facts = self.step(self.retrain(self.changes.run(), **retrain), run_id)
+        facts = self.step(self.retrain(self.changes.run(conf=conf), **retrain), run_id, conf)
         facts = self.step(EvaluateOperator(task_id="evaluate", model=TOY, trained=facts), run_id)
         facts = self.step(RegisterOperator(task_id="register", model=TOY, evaluated=facts), run_id)
         return self.step(DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts), run_id)
@@ -109,9 +110,10 @@ class Team:
     def retrain(self, run: Run, **arguments: Any) -> RetrainOperator:
         return RetrainOperator(task_id="retrain", model=TOY, diff=run.facts["diff"], **arguments)
 
-    def step(self, operator: Any, run_id: str) -> dict[str, Any]:
+    def step(self, operator: Any, run_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         state = StateStandIn()
-        context: Any = {"dag_run": SimpleNamespace(run_id=run_id), "task_state_store": state}
+        run = SimpleNamespace(run_id=run_id, conf=conf)
+        context: Any = {"dag_run": run, "task_state_store": state}
         try:
             facts: dict[str, Any] = operator.execute(context)
         finally:
@@ -246,3 +248,47 @@ def test_a_retry_repeats_what_the_run_has_trained_and_registered(team: Team) -> 
     assert team.step(retrain, "run") == trained
     register = RegisterOperator(task_id="register", model=TOY, evaluated=trained)
     assert team.step(register, "run")["version"] == team.step(register, "run")["version"] == "1"
+
+
+ALERT = Alert.model_validate(
+    {"name": "DriftHigh", "fingerprint": "ab12", "starts_at": "2026-03-01T10:00:00Z"}
+)
+
+
+def test_an_alert_trains_what_is_applied_and_applies_nothing(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_OPS_ALERT_TRIGGER", "true")
+    get_settings.cache_clear()
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    applied = team.changes.state.applied
+    team.define(SERVICE)
+
+    facts = team.follow(ALERT.run_id, ALERT.conf)
+
+    assert team.changes.state.applied == facts["commit"] == applied
+    assert team.said["retrain"].startswith(f"trained on {applied[:10]} (alert DriftHigh (ab12)): ")
+    assert (facts["version"], team.version(TEST), team.version(CHAMPION)) == ("2", "2", "1")
+    # What the alert left alone is done by the commit's own run.
+    assert team.follow("run 2")["version"] == "3"
+    assert team.changes.state.applied != applied
+
+
+def test_new_data_make_a_model_only_if_the_settings_say_so(
+    team: Team, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    servers.object_store.put_bytes(b"", f"{get_settings().storage_uri}/tracks/newer.parquet")
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 2")
+
+    monkeypatch.setenv("FEATURE_OPS_RETRAIN_ON_NEW_DATA", "true")
+    get_settings.cache_clear()
+    assert team.follow("run 3")["version"] == "2"
+    assert "(its data changed since version 1)" in team.said["retrain"]
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 4")

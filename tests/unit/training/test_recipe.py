@@ -7,6 +7,7 @@ import pytest
 from feature_ops.git.path_watch import PathWatch
 from feature_ops.training.declaration import Model
 from feature_ops.training.recipe import Recipe, code_hash, what_changed
+from feature_ops.triggers import Cause
 
 MODEL = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"))
 FILES = {"toy/train.py": "a1", "README.md": "b2", "toy/notes.md": "c3"}
@@ -31,12 +32,12 @@ def test_words_and_the_order_of_files_are_no_code() -> None:
     ("recipe", "told"),
     [
         (Recipe("a", "b"), ()),
-        (Recipe("x", "b"), ("its features",)),
-        (Recipe("a", "x"), ("its code",)),
-        (Recipe("x", "x"), ("its features", "its code")),
+        (Recipe("x", "b"), (Cause.FEATURES,)),
+        (Recipe("a", "x"), (Cause.CODE,)),
+        (Recipe("x", "x"), (Cause.FEATURES, Cause.CODE)),
     ],
 )
-def test_what_changed_is_told_in_words(recipe: Recipe, told: tuple[str, ...]) -> None:
+def test_what_changed_is_features_or_code(recipe: Recipe, told: tuple[Cause, ...]) -> None:
     assert what_changed(recipe, Recipe("a", "b")) == told
 
 
