@@ -29,7 +29,8 @@ _ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: as long as Playwright runs, its thread has an event loop, and asyncio.run() fails there.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window; where it is missing, tests say so and are skipped, and fail in CI."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

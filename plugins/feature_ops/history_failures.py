@@ -47,7 +47,8 @@ def reading_history(uris: Iterable[str], store: ObjectStore) -> Iterator[None]:
             _check(uri, store)
         if _S3_ERROR in reason:
             raise ObjectStoreError(
-                f"the history could not be read, and can be now ({reason[:_SHOWN]}): try again"
+                f"the history could not be read from {store.client.meta.endpoint_url}, and can be now "
+                f"({reason[:_SHOWN]}): try again"
             ) from None
         raise
 
