@@ -29,7 +29,7 @@ _ARGUMENTS = [
 ]
 
 
-# Not for the session: as long as Playwright runs, its thread has an event loop, and asyncio.run() fails there.
+# Not for the session: while Playwright runs, its thread has an event loop, in which asyncio.run() fails.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window; where it is missing, tests say so and are skipped, and fail in CI."""
