@@ -198,8 +198,22 @@ class Scene:
 
     def decide(self, run_id: str, option: str, why: str) -> TrainingRun:
         """Approve or reject as a person does, and wait for the run's end."""
-        self.api.answer(PROMOTION_DAG_ID, run_id, "approve", option, why=why)
-        self.api.wait(PROMOTION_DAG_ID, run_id, timeout=180)
+        answered: set[int] = set()
+
+        def ended() -> bool:
+            # Airflow loses an answer that comes before its scheduler has seen the task pause, fails the
+            # try and asks again: the person answers again.
+            (task,) = (
+                one
+                for one in self.api.task_instances(PROMOTION_DAG_ID, run_id)
+                if one["task_id"] == "approve"
+            )
+            if task["state"] in ("deferred", "awaiting_input") and task["try_number"] not in answered:
+                answered.add(task["try_number"])
+                self.api.answer(PROMOTION_DAG_ID, run_id, "approve", option, why=why)
+            return self.api.dag_run(PROMOTION_DAG_ID, run_id)["state"] in ENDED
+
+        wait_until(ended, f"the promotion {run_id} ends", timeout=240, interval=0.5)
         return self.training(run_id, dag_id=PROMOTION_DAG_ID)
 
     def train_by_hand(self, **conf: object) -> TrainingRun:
