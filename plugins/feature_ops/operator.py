@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +11,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
-from feature_ops.ui.status import State, tell
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,51 +41,27 @@ class ReconcilingOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run :meth:`reconcile`; returns its facts as the task's XCom."""
-        return self.tell(context, self.reconcile)
-
-    def tell(self, context: Context, work: Callable[[Context], Outcome]) -> dict[str, Any]:
-        """Do the work of a step, or of a part of it, and leave a summary; returns its facts."""
         try:
-            outcome = work(context)
+            outcome = self.reconcile(context)
         except BadInputError as error:
-            self._end(context, "failed", str(error))
+            self._summarize(context, str(error))
             raise AirflowFailException(str(error)) from None
         except NothingPendingError as nothing:
-            self._end(context, "skipped", str(nothing))
+            self._summarize(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
-            self._end(context, "failed", str(error))
+            self._summarize(context, str(error))
             raise
         except Exception as error:
             # Not its text: what a library says may hold a secret, which only the log masks.
-            self._end(context, "failed", f"failed with {type(error).__name__}: see the log")
+            self._summarize(context, f"failed with {type(error).__name__}: see the log")
             raise
-        self._end(context, "success", outcome.summary, outcome)
+        self._summarize(context, outcome.summary)
         return outcome.facts
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
-        """
-        Return what the page in Airflow shows of the step, as plain JSON; None if it shows nothing of it.
+    def _summarize(self, context: Context, line: str) -> None:
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        :param outcome: what the step did; None if it failed or had nothing to do.
-        """
-        return None
-
-    def _end(self, context: Context, state: State, line: str, outcome: Outcome | None = None) -> None:
-        summarize(context, line)
-        try:
-            facts = self.status(outcome)
-        except Exception as error:
-            log.warning("The page in Airflow is not told of this: %s (%s)", error, type(error).__name__)
-            return
-        if facts is not None:
-            tell(self, context, state, line, facts)
-
-
-def summarize(context: Context, line: str) -> None:
-    """Leave a task's one line for people: in its state store, which outlives it, and in its log."""
-    from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-    with passing(CommitPoint.SUMMARY_TOLD):
-        context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
-    log.info("%s", line)
+        with passing(CommitPoint.SUMMARY_TOLD):
+            context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
+        self.log.info("%s", line)

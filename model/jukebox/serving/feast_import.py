@@ -19,7 +19,7 @@ def import_feast() -> Any:
         import typeguard
 
         instrument = typeguard.typechecked
-        typeguard.typechecked = _unchanged
+        typeguard.typechecked = _unchanged  # type: ignore[assignment]
         try:
             import feast  # noqa: F401
         finally:

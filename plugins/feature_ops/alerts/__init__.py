@@ -1,1 +1,0 @@
-"""Alerts of Prometheus' Alertmanager start trainings."""

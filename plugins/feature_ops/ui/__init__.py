@@ -1,1 +1,0 @@
-"""The page in Airflow: what steps tell it, how it is put together, and the app that serves it."""
