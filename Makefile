@@ -43,18 +43,20 @@ test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Play random sequences of runs against the model; EXAMPLES=2000 by default
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -s tests/integration/test_model_of_history.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -s tests/integration/history/test_model_of_history.py
 
 .PHONY: lint
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint model/Dockerfile
 
 .PHONY: bench
-bench: $(READY)  ## Measure the ETL against an empty DAG, and verdicts on commits against stock Feast
+bench: $(READY)  ## Measure the ETL against an empty DAG, verdicts on commits and predictions against stock Feast
 	@$(BIN)/python -m benchmarks.etl_floor
 	@$(BIN)/python -m benchmarks.verdict
+	@$(BIN)/python -m benchmarks.predictions
 
 .PHONY: bench-watchers
 bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)

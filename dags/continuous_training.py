@@ -6,7 +6,10 @@ meaning with the one that is applied, and does nothing further if no feature cha
 formatting are no change. A commit that does not load, or that takes away what is still read, fails here
 and changes nothing; a model that is worse than the champion is refused, and the one before it stays.
 
-See docs/diff.md for the verdicts, docs/training.md for the gates, docs/operations.md for the way back.
+An alert may start a run, too, if the settings say so: it trains and applies nothing.
+
+See docs/diff.md for the verdicts, docs/training.md for what triggers what and for the gates,
+docs/operations.md for the way back.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from airflow.sdk import DAG, Param, TriggerRule
 from jukebox_model import JUKEBOX
 from song_properties import SONG_PROPERTIES
 
-from feature_ops.assets import feature_definitions_asset
+from feature_ops.assets import model_candidate_asset, training_schedule
 from feature_ops.feast.definition_operators import (
     ApplyOperator,
     ChangedOperator,
@@ -40,7 +43,7 @@ with DAG(
     dag_display_name="Continuous training: from a commit to a model that answers",
     description="Turn a changed feature definition into a model that answers in test",
     doc_md=__doc__,
-    schedule=feature_definitions_asset(),
+    schedule=training_schedule(JUKEBOX, [SONG_PROPERTIES]),
     start_date=datetime(2024, 1, 1),
     catchup=False,
     max_active_runs=1,
@@ -93,6 +96,7 @@ with DAG(
     retrain = RetrainOperator(
         task_id="retrain",
         model=JUKEBOX,
+        diff=diff_feature_service.output,
         force="{{ params.force_training }}",
         # A model may be missing though nothing was applied: the last training failed, or is forced.
         trigger_rule=TriggerRule.NONE_FAILED,
@@ -111,6 +115,7 @@ with DAG(
         task_id="deploy_test",
         model=JUKEBOX,
         registered=register.output,
+        outlets=[model_candidate_asset(JUKEBOX)],
     )
 
     resolve_commits >> diff_feature_service >> changed >> apply >> backfill

@@ -19,6 +19,8 @@ from demo.feature_acts import (
     triggerer_is_killed,
     words_only,
 )
+from demo.model_acts import model_is_worse, self_test_fails, training_fails
+from demo.promotion_acts import candidate_is_approved, newer_candidate_takes_over, way_back
 from demo.scene import FLOAT_TOLERANCE, KEY, TIMESTAMPS, Scene, StoryError, expect
 
 LATE = datetime(2024, 1, 15)
@@ -157,11 +159,17 @@ ACTS = (
     Act(
         "loudness is commented out and pushed: a new model answers otherwise (A9)", loudness_is_commented_out
     ),
+    Act("The candidate waits for a person; approved, production answers with it", candidate_is_approved),
+    Act("A training that can't be done deploys nothing (A13)", training_fails),
+    Act("A model that is worse than the champion deploys nothing (A13)", model_is_worse),
+    Act("A model that fails its self-test leaves the one before it; the next push works", self_test_fails),
     Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
     Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
     Act("Ten pushes in a burst: one apply", burst_of_commits),
     Act("A push while the triggerer is dead is not lost", triggerer_is_killed),
     Act("An older revision by hand is the way back", older_revision_by_hand),
+    Act("A newer candidate takes over; rejected, production stays as it is", newer_candidate_takes_over),
+    Act("An older model by hand is production's way back", way_back),
     Act("Nobody who read or asked noticed anything (A12)", readers_noticed_nothing),
 )
 

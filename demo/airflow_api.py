@@ -110,6 +110,15 @@ class AirflowApi:
         content = self._json("GET", f"{_task(dag_id, run_id, task_id)}/logs/{try_number}")["content"]
         return "\n".join(line["event"] if isinstance(line, dict) else str(line) for line in content)
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what the task asks a person: its subject, body and options."""
+        return self._json("GET", f"{_task(dag_id, run_id, task_id)}/-1/hitlDetails")
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **form: Any) -> None:
+        """Answer a task that asks, as a person does in *Required actions*."""
+        body = {"chosen_options": [option], "params_input": form}
+        self._json("PATCH", f"{_task(dag_id, run_id, task_id)}/-1/hitlDetails", json=body)
+
     def asset_events(self, asset: str) -> list[dict[str, Any]]:
         """Return the events of the asset of that name, the newest first."""
         found = self._json("GET", "assets", params={"name_pattern": asset})["assets"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from feature_ops.object_store import ObjectStore
 
@@ -14,14 +15,16 @@ def connection_variables(
     git_login: str,
     git_password: str,
     feast_environment: Mapping[str, str],
+    alert_token: str | None = None,
 ) -> dict[str, str]:
     """
-    Return the ``AIRFLOW_CONN_*`` variables of the object store, the git repository and Feast.
+    Return the ``AIRFLOW_CONN_*`` variables of the object store, the git repository, Feast and alerts.
 
     :param git_url: the repository's HTTP URL, without login and password.
     :param feast_environment: what fills the ``${...}`` of feature_store.yaml.
+    :param alert_token: what Alertmanager has to send; no connection without one.
     """
-    connections = {
+    connections: dict[str, dict[str, Any]] = {
         "AWS_DEFAULT": {
             "conn_type": "aws",
             "login": object_store.access_key,
@@ -31,4 +34,6 @@ def connection_variables(
         "GIT_DEFAULT": {"conn_type": "git", "host": git_url, "login": git_login, "password": git_password},
         "FEAST_DEFAULT": {"conn_type": "generic", "extra": {"environment": dict(feast_environment)}},
     }
+    if alert_token:
+        connections["ALERT_DEFAULT"] = {"conn_type": "generic", "password": alert_token}
     return {f"AIRFLOW_CONN_{name}": json.dumps(connection) for name, connection in connections.items()}

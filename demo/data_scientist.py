@@ -13,6 +13,8 @@ from demo.errors import DemoError
 
 SERVICE = "feature_repo/feature_service.py"
 VIEW = "feature_repo/features.py"
+LABELS = "model/jukebox/labels.py"
+DESCRIPTION = "model/jukebox/description.py"
 
 Edit = Callable[[str], str]
 

@@ -17,7 +17,8 @@ _NEW_FEATURE = "time_signature"
 def words_only(scene: Scene) -> str:
     """A10: a README starts nothing; comment, order and whitespace start a run that applies nothing."""
     scene.reader.start()
-    scene.crowd.start()
+    for crowd in scene.crowds.values():
+        crowd.start()
     runs = len(scene.training_runs())
     scene.data_scientist.push("Say more in the README", {"README.md": lambda text: f"{text}\nMore.\n"})
     push = scene.data_scientist.push("Reorder and explain", {SERVICE: _only_words})
@@ -149,14 +150,14 @@ def readers_noticed_nothing(scene: Scene) -> str:
     seen = scene.reader.seen
     if seen.failed or seen.nulls or not seen.reads:
         raise StoryError(f"{seen.reads} reads, {seen.failed} failed: {seen.errors}; nulls: {seen.nulls}")
-    scene.crowd.stop()
-    asked = scene.crowd.asked
-    if asked.failed or not asked.answers:
-        raise StoryError(f"{asked.answers} predictions asked for, {asked.failed} failed: {asked.failures}")
-    return (
-        f"{seen.reads:,} reads: 0 failed, 0 nulls in place of a value; "
-        f"{asked.answers:,} requests for predictions: 0 failed"
-    )
+    told = [f"{seen.reads:,} reads: 0 failed, 0 nulls in place of a value"]
+    for alias, crowd in scene.crowds.items():
+        crowd.stop()
+        asked = crowd.asked
+        if asked.failed or not asked.answers:
+            raise StoryError(f"{alias}: {asked.failed} of {asked.answers} requests failed: {asked.failures}")
+        told.append(f"{asked.answers:,} requests for predictions of {alias}: 0 failed")
+    return "; ".join(told)
 
 
 def _only_words(text: str) -> str:

@@ -84,3 +84,7 @@ class GitServer:
     def commit_url(self, name: str) -> str:
         """Return the web address of a repository's commits, with ``{commit}`` for the hash."""
         return f"{self.url}/{name}/commit/{{commit}}/"
+
+    def file_url(self, name: str) -> str:
+        """Return the web address of a repository's files, with ``{commit}`` and ``{path}``."""
+        return f"{self.url}/{name}/blob/{{commit}}/{{path}}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[1]
 DAG_ID = "song_properties_etl"
 TRAINING_DAG_ID = "continuous_training"
+PROMOTION_DAG_ID = "promote_model"
 KEY = "spotify_id"
 TIMESTAMPS = ("event_timestamp", "snapshot_date")
 # Feast keeps them as Float32: a value read back differs from the file's double in the eighth digit.
@@ -57,7 +58,7 @@ class EtlRun:
 @dataclass(frozen=True)
 class TrainingRun:
     """
-    A finished run of continuous training.
+    A finished run of continuous training, or of a promotion.
 
     :param seconds_to_start: seconds from the end of the push to the run's start; 0 for one by hand.
     """
@@ -118,10 +119,10 @@ class Scene:
         return SteadyReader(store, "serving_fs", songs, pause=0.1)
 
     @cached_property
-    def crowd(self) -> SteadyCrowd:
-        """Many who ask the model in test for songs of the catalogue all the time."""
+    def crowds(self) -> dict[str, SteadyCrowd]:
+        """Many who ask the models in test and in production for songs of the catalogue all the time."""
         songs = [str(song) for song in self.base[KEY].unique()[:50]]
-        return SteadyCrowd(self.stack.model_url("test"), songs)
+        return {alias: SteadyCrowd(self.stack.model_url(alias), songs) for alias in ("test", "champion")}
 
     def predict(self, song_id: str, alias: str = "champion") -> Answer:
         """Ask as the page does: the model in production, or the one in test."""
@@ -175,18 +176,60 @@ class Scene:
         assert run
         return run
 
+    def promotion_runs(self) -> list[dict[str, Any]]:
+        """Return the runs of the promotion, the newest first."""
+        return self.api.dag_runs(PROMOTION_DAG_ID)
+
+    def waiting_promotion(self, version: str) -> str:
+        """Wait until a version's promotion waits for a person; returns its run id."""
+
+        def waits() -> str | None:
+            for run in self.promotion_runs():
+                run_id = str(run["dag_run_id"])
+                facts = self.api.xcom(PROMOTION_DAG_ID, run_id, "find_candidate") or {}
+                state = self.api.task_states(PROMOTION_DAG_ID, run_id)["approve"]
+                if facts.get("version") == version and state in ("deferred", "awaiting_input"):
+                    return run_id
+            return None
+
+        run_id = wait_until(waits, f"the promotion of version {version} waits", timeout=120, interval=0.5)
+        assert run_id
+        return run_id
+
+    def decide(self, run_id: str, option: str, why: str) -> TrainingRun:
+        """Approve or reject as a person does, and wait for the run's end."""
+        answered: set[int] = set()
+
+        def ended() -> bool:
+            # Airflow loses an answer that comes before its scheduler has seen the task pause, fails the
+            # try and asks again: the person answers again.
+            (task,) = (
+                one
+                for one in self.api.task_instances(PROMOTION_DAG_ID, run_id)
+                if one["task_id"] == "approve"
+            )
+            if task["state"] in ("deferred", "awaiting_input") and task["try_number"] not in answered:
+                answered.add(task["try_number"])
+                self.api.answer(PROMOTION_DAG_ID, run_id, "approve", option, why=why)
+            return self.api.dag_run(PROMOTION_DAG_ID, run_id)["state"] in ENDED
+
+        wait_until(ended, f"the promotion {run_id} ends", timeout=240, interval=0.5)
+        return self.training(run_id, dag_id=PROMOTION_DAG_ID)
+
     def train_by_hand(self, **conf: object) -> TrainingRun:
         """Trigger continuous training as its form does and wait for its end."""
         run_id = self.api.trigger(TRAINING_DAG_ID, conf)
         self.api.wait(TRAINING_DAG_ID, run_id, timeout=300)
         return self.training(run_id)
 
-    def training(self, run_id: str, seconds_to_start: float = 0.0) -> TrainingRun:
-        """Return what a run of continuous training said and did."""
-        states = self.api.task_states(TRAINING_DAG_ID, run_id)
+    def training(
+        self, run_id: str, seconds_to_start: float = 0.0, dag_id: str = TRAINING_DAG_ID
+    ) -> TrainingRun:
+        """Return what a run of continuous training, or of a promotion, said and did."""
+        states = self.api.task_states(dag_id, run_id)
         ended = [task for task, state in states.items() if state == "success"]
-        facts = {task: self.api.xcom(TRAINING_DAG_ID, run_id, task) for task in ended}
-        summaries = self.api.summaries(TRAINING_DAG_ID, run_id)
+        facts = {task: self.api.xcom(dag_id, run_id, task) for task in ended}
+        summaries = self.api.summaries(dag_id, run_id)
         return TrainingRun(run_id, states, facts, summaries, seconds_to_start)
 
     def service_features(self) -> list[str]:

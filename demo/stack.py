@@ -110,6 +110,16 @@ class Stack:
         """Address of MLflow's pages and API."""
         return self.servers.mlflow.url
 
+    @property
+    def alert_url(self) -> str:
+        """Where Alertmanager sends its webhook to."""
+        return f"{self.airflow_url}/feature-ops/alertmanager"
+
+    @property
+    def alert_token(self) -> str:
+        """What Alertmanager has to send with it."""
+        return self.servers.site.credentials.secret("alert-token")
+
     def model_url(self, alias: str) -> str:
         """
         Return the address of the model service that follows an alias.
@@ -182,6 +192,7 @@ class Stack:
             git_login=self.servers.git_login,
             git_password=self.servers.git_password,
             feast_environment=feast,
+            alert_token=self.alert_token,
         )
         return {
             **connections,
@@ -191,7 +202,11 @@ class Stack:
             "FEATURE_OPS_WATCH_INTERVAL": "2",
             "FEATURE_OPS_MLFLOW_TRACKING_URI": self.mlflow_url,
             "FEATURE_OPS_TEST_SERVICE_URL": self.model_url("test"),
+            "FEATURE_OPS_PRODUCTION_SERVICE_URL": self.model_url("champion"),
+            "FEATURE_OPS_APPROVAL_INTERVAL": "2",
+            "FEATURE_OPS_ALERT_TRIGGER": "true",
             "FEATURE_OPS_GIT_COMMIT_URL": self.servers.git.commit_url(REPOSITORY),
+            "FEATURE_OPS_GIT_FILE_URL": self.servers.git.file_url(REPOSITORY),
         }
 
     def _user_environment(self, feast: dict[str, str]) -> dict[str, str]:

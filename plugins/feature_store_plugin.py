@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
+from feature_ops.alerts.mount import alert_apps
 from feature_ops.git.links import GitCommitLink
+from feature_ops.ui.app import FeatureStorePage
+from feature_ops.ui.links import DvcVersionLink, MlflowRunLink, ModelPageLink
+
+_PREFIX = "/feature-store"
+# Airflow may itself live below a path.
+_BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
 class FeatureStorePlugin(AirflowPlugin):
-    """Registers the links from tasks to what they made."""
+    """Registers the page *Feature store* and the links from tasks to what they made."""
 
     name = "feature_store"
-    operator_extra_links = (GitCommitLink(),)
+    operator_extra_links = (GitCommitLink(), DvcVersionLink(), MlflowRunLink(), ModelPageLink())
+    fastapi_apps = (
+        {"app": FeatureStorePage(), "url_prefix": _PREFIX, "name": "Feature store"},
+        *alert_apps(),
+    )
+    external_views = (
+        {
+            "name": "Feature store",
+            "href": f"{_BASE}{_PREFIX}/",
+            "destination": "nav",
+            "url_route": "feature-store",
+            "nav_top_level": True,
+        },
+    )

@@ -1,12 +1,45 @@
-"""What every test may use."""
+"""What every test may use: the project's modules, and one browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 # Child processes of tests (`python -m demo...`, Feast's repository) find the project as we do.
 PROJECT = Path(__file__).resolve().parents[1]
 for folder in (PROJECT, PROJECT / "plugins", PROJECT / "dags"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# Chromium's own calls home are switched off: they would only fail here, many at a time.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+# Not for the session: while Playwright runs, its thread has an event loop, in which asyncio.run() fails.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; where it is missing, tests say so and are skipped, and fail in CI."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        message = "no Chromium on this machine (Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(f"{message}: .ci/run installs it")
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        yield browser
+        browser.close()

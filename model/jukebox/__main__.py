@@ -8,9 +8,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+# EX_DATAERR of sysexits.h: the input is wrong, and trying again would not mend it.
+DATA_ERROR = 65
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, or 1 with what is wrong as the last line."""
+    """Run a command; returns its exit code: 0, or 1 or 65 with what is wrong as the last line."""
     # MLflow would otherwise report to its makers.
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
     parsed = _parser().parse_args(arguments)
@@ -18,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from jukebox.errors import TrainingError
+    from jukebox.errors import ServerError, TrainingError
     from jukebox.train import Order, train
 
     order = Order(
@@ -26,8 +29,10 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     try:
         train(order, arguments.result)
-    except TrainingError as error:
+    except ServerError as error:
         return _failed(str(error))
+    except TrainingError as error:
+        return _failed(str(error), DATA_ERROR)
     except Exception as error:
         traceback.print_exc()
         # Whoever shows only the last line shows the most telling one.
@@ -35,9 +40,9 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, code: int = 1) -> int:
     print(f"error: {' '.join(message.split())[:1000]}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -50,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jukebox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a model and log it to MLflow; registers nothing")
-    train.add_argument("--feature-repo", required=True, help="folder with feature_store.yaml")
+    train.add_argument(
+        "--feature-repo", required=True, help="folder with feature_store.yaml, or s3://…/feature_store.yaml"
+    )
     train.add_argument("--feature-service", required=True, help="whose features are the model's input")
     train.add_argument("--revision", required=True, help="the commit that is trained")
     train.add_argument("--rankings", required=True, help="parquet of labels: s3://… or a path")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jukebox import description
-from jukebox.errors import TrainingError
+from jukebox.errors import ServerError, TrainingError
 from jukebox.onnx_export import Graph
 from jukebox.training_set import Feature
 
@@ -53,7 +53,7 @@ def _version(name: str, alias: str) -> tuple[str, str] | None:
         # MLflow's words for a model, and for an alias, that is not there.
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise TrainingError(
+        raise ServerError(
             f"MLflow can't be asked for the champion ({error}): look at MLFLOW_TRACKING_URI"
         ) from error
 
@@ -64,7 +64,7 @@ def _fetch(uri: str, version: str, source: str, folder: str) -> Path:
     try:
         return Path(download_artifacts(artifact_uri=source, dst_path=folder))
     except Exception as error:  # of whichever store keeps the artifacts
-        raise TrainingError(
+        raise ServerError(
             f"the files of {uri}, version {version}, can't be read from {source} ({error}): put them back, "
             "or give the alias to another version"
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jukebox.drift import bins_of
 from jukebox.errors import TrainingError
 from jukebox.training_set import Feature
 
@@ -30,13 +31,16 @@ class Description:
     classes: Sequence[str]
     origin: dict[str, str]
 
-    def text(self, example: np.ndarray, probabilities: np.ndarray, medians: np.ndarray) -> str:
+    def text(
+        self, example: np.ndarray, probabilities: np.ndarray, medians: np.ndarray, trained: np.ndarray
+    ) -> str:
         """
         Return the JSON.
 
         :param example: one row of features with nothing missing, by which a service tests itself.
         :param probabilities: what the graph answers to it.
         :param medians: what stands in for missing features.
+        :param trained: the rows that it was learned from; their distribution is what drift is told against.
         """
         names = [feature.name for feature in self.features]
         return json.dumps(
@@ -50,6 +54,7 @@ class Description:
                     "probabilities": dict(zip(self.classes, map(float, probabilities), strict=True)),
                 },
                 "medians": dict(zip(names, map(float, medians), strict=True)),
+                "bins": bins_of(trained, names),
             },
             indent=1,
         )

@@ -34,6 +34,12 @@ def read_parquet(uri: str, columns: Sequence[str]) -> pd.DataFrame:
         raise TrainingError(f"{uri} can't be read as parquet ({error}): replace it") from error
 
 
+def read_text(uri: str) -> str:
+    """Read a small file; raises ``FileNotFoundError`` if there is none."""
+    with fsspec.open(uri, "r", encoding="utf-8") as file:
+        return str(file.read())
+
+
 def write_text(uri: str, text: str) -> None:
     """Write a file as a whole; on a path its folder is made."""
     if "://" not in uri:

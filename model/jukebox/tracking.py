@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from jukebox.errors import TrainingError
+from jukebox.errors import ServerError, TrainingError
 
 EXPERIMENT, MODEL_FOLDER = "jukebox", "model"
 
@@ -32,7 +32,7 @@ def log_run(
     Log a finished training; returns the run's id and the URI of the folder with the model.
 
     :param folder: its contents become the run's artifacts; the model is in ``model``.
-    :raises TrainingError: MLflow can't be reached, or does not take it.
+    :raises ServerError: MLflow can't be reached, or does not take it.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -45,6 +45,6 @@ def log_run(
             mlflow.log_artifacts(str(folder))
             return run.info.run_id, mlflow.get_artifact_uri(MODEL_FOLDER)
     except (MlflowException, OSError) as error:
-        raise TrainingError(
+        raise ServerError(
             f"MLflow does not take the run ({error}): look at MLFLOW_TRACKING_URI and at the server"
         ) from error

@@ -221,7 +221,7 @@ def _write_artifacts(order: Order, trained: Trained, rival: Scores | None, folde
     example = np.where(np.isnan(trained.test.values[0]), medians, trained.test.values[0]).astype("float32")
     (model / DESCRIPTION_FILE).write_text(
         Description(trained.inputs, trained.classes.tolist(), _origin(order)).text(
-            example, trained.graph.probabilities(example[None])[0], medians
+            example, trained.graph.probabilities(example[None])[0], medians, trained.train.values
         ),
         encoding="utf-8",
     )

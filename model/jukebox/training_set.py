@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from jukebox.errors import TrainingError
+from jukebox.files import read_text
 from jukebox.labels import DAY, SONG
 
 if TYPE_CHECKING:
@@ -37,14 +40,13 @@ class Features:
     """
     The feature store at the trained commit.
 
-    :param feature_repo: folder with ``feature_store.yaml``.
+    :param feature_repo: folder with ``feature_store.yaml``, or ``s3://…/feature_store.yaml``: what Feast
+        needs is in that file and in the registry that it names.
     """
 
     def __init__(self, feature_repo: str) -> None:
-        from feast import FeatureStore
-
         try:
-            self._store: FeatureStore = FeatureStore(repo_path=feature_repo)
+            self._store = _open(feature_repo)
         except FileNotFoundError:
             raise TrainingError(f"{feature_repo} has no feature_store.yaml: name Feast's folder") from None
 
@@ -124,3 +126,13 @@ class Features:
         # The precision in which the model is asked later on.
         values = joined[columns].astype("float64").astype("float32").to_numpy()
         return np.where(np.isfinite(values), values, np.nan)
+
+
+def _open(feature_repo: str) -> FeatureStore:
+    from feast import FeatureStore
+
+    if "://" not in feature_repo:
+        return FeatureStore(repo_path=feature_repo)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "feature_store.yaml").write_text(read_text(feature_repo), encoding="utf-8")
+        return FeatureStore(repo_path=folder)

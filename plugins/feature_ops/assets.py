@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk.definitions.asset import BaseAsset
 
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.settings import get_settings
+from feature_ops.training.declaration import Model
 
 
 def dataset_asset(dataset: Dataset) -> Asset:
@@ -13,11 +17,32 @@ def dataset_asset(dataset: Dataset) -> Asset:
     return Asset(name=dataset.name, uri=dataset.uri)
 
 
-def feature_definitions_asset() -> Asset:
+def model_candidate_asset(model: Model) -> Asset:
+    """Return the asset that stands for a model's version that answers in test and may go to production."""
+    return Asset(name=f"{model.name}_candidate", uri=f"feature-ops://models/{model.name}/candidate")
+
+
+def training_schedule(model: Model, datasets: Iterable[Dataset]) -> BaseAsset:
+    """
+    Return what starts a training by itself: a commit, and new data if the settings say so.
+
+    :param datasets: whose new rows count then.
+    """
+    schedule: BaseAsset = feature_definitions_asset([model])
+    if get_settings().retrain_on_new_data:
+        # "|": either of them is enough, where a list would wait for all.
+        for dataset in datasets:
+            schedule = schedule | dataset_asset(dataset)
+    return schedule
+
+
+def feature_definitions_asset(models: Iterable[Model] = ()) -> Asset:
     """
     Return the asset that stands for the feature definitions on the watched branch.
 
     It has a watcher: a commit that changes a file of the feature repository is an event.
+
+    :param models: whose code is watched, too.
     """
     # The DAGs without a watcher have no use for the import.
     from feature_ops.git.trigger import GitPathTrigger
@@ -26,7 +51,10 @@ def feature_definitions_asset() -> Asset:
     trigger = GitPathTrigger(
         git_conn_id=settings.git_conn_id,
         ref=settings.git_branch,
-        paths=[f"{settings.feature_repo_path.strip('/')}/**"],
+        paths=[
+            f"{settings.feature_repo_path.strip('/')}/**",
+            *(pattern for model in models for pattern in model.watched),
+        ],
         interval=settings.watch_interval,
         baseline="feature_ops.feast.applied_commit:applied_commit",
     )

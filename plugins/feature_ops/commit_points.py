@@ -52,6 +52,8 @@ class CommitPoint(StrEnum):
     COMMIT_NOTED = "commit noted"
     # every step
     SUMMARY_TOLD = "summary told"
+    # every step that the page in Airflow shows
+    STATUS_TOLD = "status told"
 
 
 # Passed only where definitions change; every other point is passed by the ETL, too.

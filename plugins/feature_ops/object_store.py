@@ -43,6 +43,8 @@ class ObjectStore:
     An S3 endpoint and how to sign in to it.
 
     :param endpoint_url: address of an S3-compatible server; AWS if None.
+    :param timeout: seconds without an answer before a request fails, which is tried twice; boto3's own
+        patience if None.
     """
 
     access_key: str | None = None
@@ -50,6 +52,7 @@ class ObjectStore:
     session_token: str | None = field(default=None, repr=False)
     region: str | None = None
     endpoint_url: str | None = None
+    timeout: float | None = None
 
     @classmethod
     def from_connection(cls, aws_conn_id: str) -> ObjectStore:
@@ -92,9 +95,13 @@ class ObjectStore:
     def client(self) -> Any:
         """The boto3 S3 client, whose failures are told as an :class:`ObjectStoreError`."""
         import boto3
+        from botocore.config import Config
 
         from feature_ops.object_store_failures import explain_failures
 
+        impatient = Config(
+            connect_timeout=self.timeout, read_timeout=self.timeout, retries={"total_max_attempts": 2}
+        )
         client = boto3.client(
             "s3",
             aws_access_key_id=self.access_key,
@@ -102,6 +109,7 @@ class ObjectStore:
             aws_session_token=self.session_token,
             region_name=self.region or "us-east-1",
             endpoint_url=self.endpoint_url,
+            config=impatient if self.timeout else None,
         )
         explain_failures(client)
         return client

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
+from feature_ops.ui.status import State, tell
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,27 +46,51 @@ class ReconcilingOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run :meth:`reconcile`; returns its facts as the task's XCom."""
+        return self.tell(context, self.reconcile)
+
+    def tell(self, context: Context, work: Callable[[Context], Outcome]) -> dict[str, Any]:
+        """Do the work of a step, or of a part of it, and leave a summary; returns its facts."""
         try:
-            outcome = self.reconcile(context)
+            outcome = work(context)
         except BadInputError as error:
-            self._summarize(context, str(error))
+            self._end(context, "failed", str(error))
             raise AirflowFailException(str(error)) from None
         except NothingPendingError as nothing:
-            self._summarize(context, str(nothing))
+            self._end(context, "skipped", str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
-            self._summarize(context, str(error))
+            self._end(context, "failed", str(error))
             raise
         except Exception as error:
             # Not its text: what a library says may hold a secret, which only the log masks.
-            self._summarize(context, f"failed with {type(error).__name__}: see the log")
+            self._end(context, "failed", f"failed with {type(error).__name__}: see the log")
             raise
-        self._summarize(context, outcome.summary)
+        self._end(context, "success", outcome.summary, outcome)
         return outcome.facts
 
-    def _summarize(self, context: Context, line: str) -> None:
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """
+        Return what the page in Airflow shows of the step, as plain JSON; None if it shows nothing of it.
 
-        with passing(CommitPoint.SUMMARY_TOLD):
-            context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
-        self.log.info("%s", line)
+        :param outcome: what the step did; None if it failed or had nothing to do.
+        """
+        return None
+
+    def _end(self, context: Context, state: State, line: str, outcome: Outcome | None = None) -> None:
+        summarize(context, line)
+        try:
+            facts = self.status(outcome)
+        except Exception as error:
+            log.warning("The page in Airflow is not told of this: %s (%s)", error, type(error).__name__)
+            return
+        if facts is not None:
+            tell(self, context, state, line, facts)
+
+
+def summarize(context: Context, line: str) -> None:
+    """Leave a task's one line for people: in its state store, which outlives it, and in its log."""
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+    with passing(CommitPoint.SUMMARY_TOLD):
+        context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
+    log.info("%s", line)

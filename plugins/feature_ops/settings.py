@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,6 +42,9 @@ class Settings(BaseSettings):
     git_commit_url: str | None = Field(
         None, description="Web address of a commit, with {commit}; the extra link of a task uses it."
     )
+    git_file_url: str | None = Field(
+        None, description="Web address of a file, with {commit} and {path}; links to DVC versions use it."
+    )
     feature_repo: Path = Field(
         PROJECT_ROOT / "feature_repo", description="Folder that holds feature_store.yaml."
     )
@@ -55,8 +59,22 @@ class Settings(BaseSettings):
         True, description="Whether a commit that changes features is applied, or only told of."
     )
 
+    retrain_on_new_data: bool = Field(
+        False, description="Whether new data, too, make a new model; without it a training takes the newest."
+    )
+    alert_trigger: bool = Field(False, description="Whether alerts of Alertmanager may start trainings.")
+    alert_conn_id: str = Field(
+        "alert_default", description="Airflow connection whose password is the token that alerts come with."
+    )
+
     mlflow_tracking_uri: str | None = Field(None, description="Address of the MLflow server.")
+    mlflow_url: str | None = Field(
+        None, description="Web address of MLflow for people; the server's address if unset."
+    )
     training_timeout: float = Field(3600.0, gt=0, description="Seconds that a training may take.")
+    training_place: Literal["process", "pod"] = Field(
+        "process", description="Where trainings run: a process on the worker, or a pod on Kubernetes."
+    )
     gate_log_loss_increase: float = Field(
         0.05, description="Most that a new model's log-loss may be above the champion's, interval included."
     )
@@ -69,9 +87,65 @@ class Settings(BaseSettings):
     test_service_url: str | None = Field(
         None, description="Address of the model service that follows the alias test."
     )
+    production_service_url: str | None = Field(
+        None, description="Address of the model service that follows the alias champion."
+    )
+    auto_approve: bool = Field(False, description="Whether a candidate goes to production without a person.")
+    approval_timeout: float = Field(
+        7 * 86400.0, gt=0, description="Seconds that a candidate waits for a person; then it is rejected."
+    )
+    approval_interval: float = Field(
+        15.0, gt=0, description="Seconds between two looks whether a newer candidate takes over."
+    )
     deploy_timeout: float = Field(
         120.0, gt=0, description="Seconds that the service may take to load a new version."
     )
+
+    kubernetes_conn_id: str = Field(
+        "kubernetes_default", description="Airflow connection of the cluster that trainings run on."
+    )
+    training_image: str | None = Field(
+        None, description="Image of the model's code; {commit} in it becomes the commit that is trained."
+    )
+    training_namespace: str | None = Field(
+        None, description="Namespace of the pods; the connection's, or Airflow's own, if unset."
+    )
+    training_service_account: str | None = Field(None, description="Service account of the pods.")
+    training_secrets: tuple[str, ...] = Field(
+        (), description="Kubernetes secrets whose entries become the training's environment."
+    )
+    training_environment: dict[str, str] = Field(
+        {}, description="Further variables of the training's environment; no secrets."
+    )
+    training_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When the image is pulled."
+    )
+    training_pull_secrets: tuple[str, ...] = Field(
+        (), description="Kubernetes secrets that the image is pulled with."
+    )
+    training_cpu: str = Field(
+        "1", pattern=r"^\d+(\.\d+)?m?$", description="CPUs that a pod asks for, such as 2 or 500m."
+    )
+    training_memory: ByteSize = Field(ByteSize(2 * 1024**3), description="Memory that a pod gets.")
+    training_memory_max: ByteSize = Field(
+        ByteSize(8 * 1024**3), description="Most that a pod gets after one that ran out of memory."
+    )
+    training_devices: dict[str, str] = Field(
+        {}, description='Further resources of a pod, such as {"nvidia.com/gpu": "1"}.'
+    )
+    training_node_selector: dict[str, str] = Field({}, description="Labels that a pod's node must have.")
+    training_tolerations: tuple[dict[str, Any], ...] = Field(
+        (), description="Taints of nodes that a pod may run on, as in a manifest."
+    )
+    training_labels: dict[str, str] = Field({}, description="Further labels of the pods.")
+    training_annotations: dict[str, str] = Field({}, description="Annotations of the pods.")
+    training_start_timeout: int = Field(
+        900, gt=0, description="Seconds that a pod may wait for a node, and then for its image."
+    )
+    training_log_interval: int = Field(
+        15, gt=0, description="Seconds between two looks at what a pod has logged."
+    )
+    training_poll_interval: float = Field(5.0, gt=0, description="Seconds between two looks at a pod.")
 
     source_schemes: tuple[str, ...] = Field(
         ("https", "s3"), description="Schemes a dataset URL may have: https, http, s3, file."
@@ -89,6 +163,10 @@ class Settings(BaseSettings):
 
     etl_schedule: str | None = Field(None, description="Cron or @preset of song_properties_etl.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
+
+    data_old_after: float = Field(
+        86400.0, gt=0, description="Seconds without a load after which the page calls a view's data old."
+    )
 
     work_dir: Path | None = Field(None, description="Folder for scratch files; the system's if unset.")
     memory_limit: str = Field("384MB", description="Memory that DuckDB may use before it spills to disk.")

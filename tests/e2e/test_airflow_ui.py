@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from demo.scene import DAG_ID, Scene
 
-# Chromium's own calls home are switched off: they would only fail here, many at a time.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture(scope="module")
-def page(scene: Scene) -> Iterator[Page]:
+def page(scene: Scene, browser: Browser) -> Iterator[Page]:
     """A browser page that is signed in to Airflow."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        message = "no Chromium on this machine (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(f"{message}: .ci/run installs it")
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(30_000)
-        page.goto(scene.stack.airflow_url)
-        page.fill("input[name=username]", scene.stack.admin_login)
-        page.fill("input[name=password]", scene.stack.admin_password)
-        page.keyboard.press("Enter")
-        page.wait_for_url(re.compile(r"/(home)?$"))
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(30_000)
+    page.goto(scene.stack.airflow_url)
+    page.fill("input[name=username]", scene.stack.admin_login)
+    page.fill("input[name=password]", scene.stack.admin_password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/(home)?$"))
+    yield page
+    page.close()
 
 
 def test_the_form_explains_its_fields_and_starts_a_run(scene: Scene, page: Page) -> None:

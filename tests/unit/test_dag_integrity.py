@@ -96,6 +96,7 @@ print(json.dumps({
         "register",
         "deploy_test",
     ]
+    assert loaded["dags"]["promote_model"] == ["find_candidate", "approve", "promote"]
 
 
 def test_schedule_and_its_dataset_come_from_settings(tmp_path: Path) -> None:
@@ -111,6 +112,25 @@ print(json.dumps([dag.schedule, dag.params["dataset_url"], dag.catchup, dag.max_
     settings = {"FEATURE_OPS_ETL_SCHEDULE": "@daily", "FEATURE_OPS_ETL_DATASET_URL": url}
     scheduled = json.loads(run_python(code, tmp_path, **settings).splitlines()[-1])
     assert scheduled == ["@daily", url, False, 1]
+
+
+@pytest.mark.parametrize(
+    ("is_on", "assets"),
+    [("false", ["feature_definitions"]), ("true", ["feature_definitions", "song_properties"])],
+)
+def test_new_data_start_a_training_only_if_the_settings_say_so(
+    is_on: str, assets: list[str], tmp_path: Path
+) -> None:
+    code = """
+import json
+from continuous_training import dag
+schedule = dag.schedule
+assets = getattr(schedule, "objects", [schedule])
+print(json.dumps([type(schedule).__name__, sorted(asset.name for asset in assets)]))
+"""
+    found = json.loads(run_python(code, tmp_path, FEATURE_OPS_RETRAIN_ON_NEW_DATA=is_on).splitlines()[-1])
+    # A list, or AssetAll, would wait for both.
+    assert found == ["AssetAny" if len(assets) > 1 else "Asset", assets]
 
 
 def test_airflow_scans_only_the_plugin_itself(tmp_path: Path) -> None:

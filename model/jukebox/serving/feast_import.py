@@ -19,7 +19,7 @@ def import_feast() -> Any:
         import typeguard
 
         instrument = typeguard.typechecked
-        typeguard.typechecked = _unchanged  # type: ignore[assignment]
+        typeguard.typechecked = _unchanged
         try:
             import feast  # noqa: F401
         finally:

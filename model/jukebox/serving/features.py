@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from jukebox.serving.problems import RefusedError, UnavailableError
 
 _KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")
 _NAN = float("nan")
+# Values and event times of one song.
+_Row = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class FeatureReader:
         if len(keys) != 1:
             raise RefusedError(f"its features need the keys {sorted(keys)}, and a song has one")
         (self._key,) = keys
-        self.read(["-"])
+        # Whatever Feast refuses to serve, it refuses here: a view that is disabled, or not loaded yet.
+        _answer(lambda: self._asked(["-"]))
+        self._is_plain = _is_plain(self._store, self._views, self._refs, self._key)
 
     def read(self, songs: Sequence[str]) -> list[SongFeatures | None]:
         """
@@ -95,23 +99,50 @@ class FeatureReader:
 
         :raises UnavailableError: the online store does not answer, or not with numbers.
         """
-        try:
-            answer = self._store.get_online_features(
-                self._refs, {self._key: list(songs)}, full_feature_names=True
-            ).proto
-        except Exception as error:  # drivers of online stores share no base class
-            raise UnavailableError(f"the online store does not answer ({type(error).__name__})") from error
-        columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-        values = [[_number(value) for value in columns[name].values] for name in self._names]
-        times = [[_seconds(time) for time in columns[name].event_timestamps] for name in self._names]
+        rows = self._stored(songs) if self._is_plain else self._asked_rows(songs)
         return [
-            SongFeatures(list(row), list(seen)) if any(seen) or any(value == value for value in row) else None
-            for row, seen in zip(zip(*values, strict=True), zip(*times, strict=True), strict=True)
+            SongFeatures(values, times) if any(times) or any(value == value for value in values) else None
+            for values, times in rows
         ]
 
     def freshness(self) -> dict[str, datetime | None]:
         """Return up to which event time each view was loaded when the definitions were copied."""
         return {view.name: getattr(view, "most_recent_end_time", None) for view in self._views}
+
+    def _asked_rows(self, songs: Sequence[str]) -> list[_Row]:
+        """Ask as anybody asks Feast."""
+        answer = _answer(lambda: self._asked(songs))
+        columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+        values = [[_number(value) for value in columns[name].values] for name in self._names]
+        times = [[_seconds(time) for time in columns[name].event_timestamps] for name in self._names]
+        return [
+            (list(row), list(seen))
+            for row, seen in zip(zip(*values, strict=True), zip(*times, strict=True), strict=True)
+        ]
+
+    def _asked(self, songs: Sequence[str]) -> Any:
+        return self._store.get_online_features(
+            self._refs, {self._key: list(songs)}, full_feature_names=True
+        ).proto
+
+    def _stored(self, songs: Sequence[str]) -> list[_Row]:
+        """Ask the store behind Feast, which spares the making of an answer in columns and its undoing."""
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        keys = [EntityKey(join_keys=[self._key], entity_values=[Value(string_val=song)]) for song in songs]
+        features = [ref.partition(":")[2] for ref in self._refs]
+        # A list of its own: Feast's Redis store adds to the one that it is given.
+        rows = _answer(
+            lambda: self._store.provider.online_read(self._store.config, self._views[0], keys, list(features))
+        )
+        return [
+            (
+                [_number(values.get(name)) for name in features],
+                [_timestamp(time)] * len(features),
+            )
+            for time, values in ((time, values or {}) for time, values in rows)
+        ]
 
     def _checked_views(self) -> list[Any]:
         found: dict[str, Any] = {}
@@ -127,6 +158,37 @@ class FeatureReader:
                 raise RefusedError(f"the feature store has no feature {ref}")
             found[name] = view
         return list(found.values())
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except Exception as error:  # drivers of online stores share no base class
+        raise UnavailableError(f"the online store does not answer ({type(error).__name__})") from error
+
+
+def _is_plain(store: Any, views: Sequence[Any], refs: Sequence[str], key: str) -> bool:
+    """
+    Whether Feast would only hand on what the store holds: rows of one view, by a key that is text.
+
+    Not so for features that are computed on demand, for one version of a view, and for stores that
+    answer in their own way.
+    """
+    from feast import FeatureView
+    from feast.infra.online_stores.online_store import OnlineStore
+    from feast.infra.passthrough_provider import PassthroughProvider
+    from feast.types import String
+
+    provider = store.provider
+    return (
+        len(views) == 1
+        and isinstance(views[0], FeatureView)
+        and [(column.name, column.dtype) for column in views[0].entity_columns] == [(key, String)]
+        and not any("@" in ref for ref in refs)
+        and isinstance(provider, PassthroughProvider)
+        and type(provider).get_online_features is PassthroughProvider.get_online_features
+        and type(provider.online_store).get_online_features is OnlineStore.get_online_features
+    )
 
 
 def _store(repo: Path, definitions: Path) -> Any:
@@ -162,7 +224,7 @@ def _is_no_warning_of_a_file(record: logging.LogRecord) -> bool:
 
 
 def _number(value: Any) -> float:
-    kind = value.WhichOneof("val")
+    kind = None if value is None else value.WhichOneof("val")
     if kind is None or kind == "null_val":
         return _NAN
     try:
@@ -175,3 +237,9 @@ def _number(value: Any) -> float:
 
 def _seconds(time: Any) -> float:
     return float(time.seconds + time.nanos / 1e9)
+
+
+def _timestamp(time: datetime | None) -> float:
+    if time is None:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

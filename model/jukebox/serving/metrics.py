@@ -57,6 +57,10 @@ class Metrics:
         self._model.labels = [version, alias, git_commit]
         self.loaded.inc()
 
+    def watch(self, collector: Collector) -> None:
+        """Have a collector asked, too, whenever the numbers are told."""
+        self._registry.register(collector)
+
     def exposition(self) -> bytes:
         """Return all numbers in Prometheus' text format."""
         return generate_latest(self._registry)

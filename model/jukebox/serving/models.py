@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from jukebox.drift import Bins
 from jukebox.serving.problems import RefusedError
 
 MODEL, CARD = "model.onnx", "model.json"
@@ -39,11 +40,13 @@ class Model:
     :param features: its inputs, in the order of the graph's columns.
     :param classes: countries, in the order of the graph's probabilities.
     :param facts: where it comes from: ``git_commit``, ``dataset_version``, ``service``, ``definition_hash``.
+    :param bins: how each input was distributed in the training set; None if training did not tell.
     """
 
     features: tuple[Feature, ...]
     classes: tuple[str, ...]
     facts: dict[str, Any]
+    bins: tuple[Bins, ...] | None
     _session: Any
 
     @classmethod
@@ -60,12 +63,14 @@ class Model:
             )
             classes = tuple(str(name) for name in card["classes"])
             inputs, expected = dict(card["self_test"]["inputs"]), dict(card["self_test"]["probabilities"])
+            kept = card.get("bins")
+            bins = None if kept is None else tuple(Bins.from_json(kept[item.name]) for item in features)
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedError(f"its {CARD} is not complete: {type(error).__name__} {error}") from None
         facts = {
             name: card.get(name) for name in ("git_commit", "dataset_version", "service", "definition_hash")
         }
-        model = cls(features, classes, facts, _session(folder / MODEL))
+        model = cls(features, classes, facts, bins, _session(folder / MODEL))
         model._test(inputs, expected)
         return model
 

@@ -43,12 +43,23 @@ def predict(serving: Serving, songs: Sequence[str], top: int, metrics: Metrics) 
     read = time.perf_counter()
     known = [features.values for features in found if features is not None]
     rows = np.array(known, dtype=np.float32).reshape(len(known), len(serving.model.features))
-    probabilities = iter(serving.model.probabilities(rows) if len(rows) else rows)
+    ranked = iter(_ranked(serving.model.probabilities(rows), top) if known else ())
     metrics.step_seconds.labels("features").observe(read - started)
     metrics.step_seconds.labels("model").observe(time.perf_counter() - read)
     return [
-        _unknown(song) if features is None else _known(serving, song, features, next(probabilities), top)
+        _unknown(song) if features is None else _known(serving, song, features, next(ranked))
         for song, features in zip(songs, found, strict=True)
+    ]
+
+
+def _ranked(probabilities: np.ndarray, top: int) -> list[list[tuple[int, float]] | None]:
+    """Return places and probabilities of each row's likeliest countries; None where one is no number."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    best = np.take_along_axis(probabilities, order, axis=1)
+    whole = np.isfinite(probabilities).all(axis=1)
+    return [
+        list(zip(places, chances, strict=True)) if finite else None
+        for places, chances, finite in zip(order.tolist(), best.tolist(), whole.tolist(), strict=True)
     ]
 
 
@@ -56,7 +67,9 @@ def _unknown(song: str) -> Prediction:
     return Prediction(song, "unknown", f"The song {song[:100]} is not in the feature store yet.")
 
 
-def _known(serving: Serving, song: str, features: SongFeatures, row: np.ndarray, top: int) -> Prediction:
+def _known(
+    serving: Serving, song: str, features: SongFeatures, ranked: list[tuple[int, float]] | None
+) -> Prediction:
     inputs = serving.model.features
     missing = [item.name for item, value in zip(inputs, features.values, strict=True) if value != value]
     if len(missing) == len(inputs):
@@ -65,16 +78,15 @@ def _known(serving: Serving, song: str, features: SongFeatures, row: np.ndarray,
             "empty",
             f"The song {song} is in the feature store, but each feature that the model asks for is null.",
         )
-    if not np.isfinite(row).all():
+    if ranked is None:
         return Prediction(
             song, "incomplete", f"The model can't answer for {song} without {', '.join(missing)}."
         )
-    order = np.argsort(-row, kind="stable")[:top]
     # A view's features share one time, so there are few to spell.
     moments = {seconds: _moment(seconds) for seconds in set(features.event_times)}
     seen = [seconds for seconds in moments if seconds]
     content = {
-        "countries": [{"country": serving.model.classes[at], "probability": float(row[at])} for at in order],
+        "countries": [{"country": serving.model.classes[at], "probability": chance} for at, chance in ranked],
         "features": [
             {
                 "name": item.name,

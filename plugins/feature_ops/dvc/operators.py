@@ -25,6 +25,7 @@ from feature_ops.git.repository import Author, Repository
 from feature_ops.object_store import ObjectStore, StoredObject
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
+from feature_ops.ui.links import DvcVersionLink
 from feature_ops.work_folder import work_folder
 
 
@@ -93,7 +94,7 @@ class VersionWithDvcOperator(DvcOperator):
     point from which on the file belongs to the dataset.
     """
 
-    operator_extra_links = (GitCommitLink(),)
+    operator_extra_links = (GitCommitLink(), DvcVersionLink())
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """Version the accepted files that git does not point to yet."""
@@ -141,7 +142,8 @@ class VersionWithDvcOperator(DvcOperator):
     def _outcome(self, commit: str | None, added: list[str], summary: str) -> Outcome:
         template = get_settings().git_commit_url
         url = template.replace("{commit}", commit) if template and commit else None
-        return Outcome(summary, {"commit": commit, "added": added, "commit_url": url})
+        pointers = [f"{self.dataset.pointer_folder}/{name}{SUFFIX}" for name in added]
+        return Outcome(summary, {"commit": commit, "added": added, "pointers": pointers, "commit_url": url})
 
 
 class UploadToS3Operator(DvcOperator):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context
 
+from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import NothingPendingError
 from feature_ops.git.links import GitCommitLink
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
+from feature_ops.triggers import Cause, decide
 
 if TYPE_CHECKING:
     from feature_ops.feast.diff.definitions import Definitions
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from feature_ops.git.commits import Commits
 
 _CHANGES_TOLD = 100
+# What people know a commit by.
+_COMMIT = ("commit", "subject", "author", "committed_at", "commit_url")
 
 
 class ResolveCommitsOperator(ReconcilingOperator):
@@ -84,6 +88,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("resolved",)
+    operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
     def __init__(self, *, resolved: Any, feature_service: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -107,6 +112,15 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             if old and not begun and self._same_code(old, new):
                 return self._nothing(f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning")
             return self._compare(new, old)
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The commit and what it changes."""
+        told = ("needed", "verdict", "summary", "changes", "services")
+        changes = {name: outcome.facts[name] for name in told} if outcome else {}
+        return {**self._commit(), "applied": self.resolved["applied"], **changes}
+
+    def _commit(self) -> dict[str, Any]:
+        return {name: self.resolved.get(name) for name in _COMMIT}
 
     def _compare(self, new: Path, old: Path | None) -> Outcome:
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -149,7 +163,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         return Outcome(
             f"{summary}; an apply that was begun is completed" if begun else summary,
             {
-                "commit": self.resolved["commit"],
+                **self._commit(),
                 "needed": diff.verdict > Verdict.NONE or bool(begun),
                 "verdict": str(diff.verdict),
                 "summary": summary,
@@ -160,7 +174,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         )
 
     def _nothing(self, summary: str) -> Outcome:
-        facts = {"commit": self.resolved["commit"], "needed": False, "verdict": "none", "summary": summary}
+        facts = {**self._commit(), "needed": False, "verdict": "none", "summary": summary}
         return Outcome(summary, {**facts, "changes": [], "services": {}, "definitions_uri": None})
 
     def _export(self, commits: Commits, commit: str, folder: Path) -> Path:
@@ -210,13 +224,19 @@ class ChangedOperator(ReconcilingOperator):
 
     def reconcile(self, context: Context) -> Outcome:
         """Skip what follows, or let it run."""
+        alert = Alert.of_run(context["dag_run"].conf)
+        causes = {Cause.FEATURES} if self.diff["needed"] else {Cause.WORDS}
+        decision = decide(causes | ({Cause.ALERT} if alert else set()), get_settings())
         summary = str(self.diff["summary"])
         if not self.diff["needed"]:
             raise NothingPendingError(f"nothing to apply; {summary}")
-        if not get_settings().apply_feature_changes:
-            raise NothingPendingError(
-                f"not applied, since FEATURE_OPS_APPLY_FEATURE_CHANGES is off; {summary}"
+        if not decision.applies:
+            why = (
+                f"started by the {alert.reason}: nothing is applied"
+                if alert
+                else "not applied, since FEATURE_OPS_APPLY_FEATURE_CHANGES is off"
             )
+            raise NothingPendingError(f"{why}; {summary}")
         return Outcome(f"to apply: {summary}", {"commit": self.diff["commit"]})
 
 
@@ -231,6 +251,7 @@ class ApplyOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("diff",)
+    operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
     def __init__(self, *, diff: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -274,6 +295,7 @@ class ApplyOperator(ReconcilingOperator):
             f"{commit[:10]} is applied: {self.diff['summary']}",
             {
                 "commit": commit,
+                "commit_url": self.diff.get("commit_url"),
                 "verdict": self.diff["verdict"],
                 "created": applied.created,
                 "updated": applied.updated,
@@ -281,3 +303,8 @@ class ApplyOperator(ReconcilingOperator):
                 "dump_uri": applied.dump_uri,
             },
         )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The commit and what it changed."""
+        told = (*_COMMIT, "verdict", "summary", "changes", "services")
+        return {name: self.diff.get(name) for name in told}

@@ -15,6 +15,8 @@ from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from feature_ops.feast.ledger import Ledger
     from feature_ops.feast.materialize import Materialization
 
@@ -42,6 +44,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         self.dataset = dataset
         self.versioned: Mapping[str, Any] | None = versioned
         self.full_refresh = full_refresh
+        self._opened: tuple[FeatureStore, Ledger] | None = None
 
     def reconcile(self, context: Context) -> Outcome:
         """Load what is missing under the lock, and note it in the ledger."""
@@ -55,6 +58,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         ledger = Ledger(hook.registry_url())
         # Feast is imported before the lock is taken, as that takes seconds.
         store = hook.store()
+        self._opened = store, ledger
         run_id = context["dag_run"].run_id
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
@@ -77,6 +81,10 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
             materializer.record(done, run_id)
         self._announce(context, outcome.facts)
         return outcome
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """What was loaded, and the dataset's views as they are now."""
+        return _views_status(outcome, self._opened, [self.dataset])
 
     def _facts(self, done: Materialization) -> dict[str, Any]:
         return {
@@ -124,6 +132,7 @@ class BackfillOperator(ReconcilingOperator):
     def __init__(self, *, datasets: Sequence[Dataset], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.datasets = datasets
+        self._opened: tuple[FeatureStore, Ledger] | None = None
 
     def reconcile(self, context: Context) -> Outcome:
         """Write under the lock, dataset by dataset, and note each in the ledger when it is done."""
@@ -136,6 +145,7 @@ class BackfillOperator(ReconcilingOperator):
         hook = FeastHook()
         ledger, progress = Ledger(hook.registry_url()), BackfillProgress(hook.registry_url())
         store = hook.store()
+        self._opened = store, ledger
         finished, idle = [], []
         for dataset in self.datasets:
             with hook.lock():
@@ -158,6 +168,10 @@ class BackfillOperator(ReconcilingOperator):
                 "seconds": round(sum(done.seconds for done in finished), 3),
             },
         )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """What was written, and the datasets' views as they are now."""
+        return _views_status(outcome, self._opened, self.datasets)
 
 
 class VerifyOnlineOperator(ReconcilingOperator):
@@ -193,6 +207,25 @@ class VerifyOnlineOperator(ReconcilingOperator):
             f"{keys:,} key{'' if keys == 1 else 's'} with {features} features read back: as in the history",
             {"keys": keys, "features": features},
         )
+
+
+def _views_status(
+    outcome: Outcome | None, opened: tuple[FeatureStore, Ledger] | None, datasets: Sequence[Dataset]
+) -> Mapping[str, Any]:
+    """Return what the page in Airflow shows, also where nothing was to be loaded: definitions may be new."""
+    from feature_ops.ui.views import views_online
+
+    told: dict[str, Any] = {"datasets": [dataset.name for dataset in datasets]}
+    if outcome:
+        told |= {name: outcome.facts.get(name) for name in ("rows", "seconds", "window", "views")}
+    if opened:
+        try:
+            told["online"] = [view for dataset in datasets for view in views_online(*opened, dataset)]
+        except Exception:
+            # What has failed a step may fail this, too; that it failed is to be told all the same.
+            if outcome:
+                raise
+    return told
 
 
 def _is_true(value: bool | str) -> bool:

@@ -141,6 +141,15 @@ class Commits:
         told = self._run("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha)
         return sorted(_text(path) for path in told.split(b"\0") if path)
 
+    def contents_of(self, sha: str, path: str) -> dict[str, str]:
+        """
+        Return what stands for the content of each file under a folder of a commit, by the file's path in it.
+
+        :param path: a folder in the repository; empty for all of it.
+        """
+        self.fetch(sha)
+        return {os.fsdecode(name): blob for name, blob in self._files(sha, path)}
+
     def export(self, sha: str, path: str, folder: Path, max_bytes: int = 64 * 1024**2) -> None:
         """
         Write the files under a folder of a commit: ``<path>/a/b`` becomes ``<folder>/a/b``.

@@ -16,6 +16,7 @@ class Model(BaseModel):
     :param name: its name in MLflow's registry.
     :param feature_service: the Feast service that it is trained on and served with.
     :param code_path: folder of its code in the repository.
+    :param not_code: patterns as in a ``.gitignore`` of files there that no training reads.
     :param command: what trains it, after the Python interpreter; docs/training.md tells the arguments
         that are added and the result that is expected.
     :param arguments: further arguments, such as where its labels are.
@@ -26,5 +27,12 @@ class Model(BaseModel):
     name: str
     feature_service: str
     code_path: str = "model"
+    not_code: tuple[str, ...] = ("*.md", ".gitignore", ".dockerignore")
     command: tuple[str, ...]
     arguments: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def watched(self) -> list[str]:
+        """Patterns as in a ``.gitignore`` of what makes another model when it changes."""
+        folder = self.code_path.strip("/")
+        return [f"{folder}/**", *(f"!{folder}/**/{pattern}" for pattern in self.not_code)]

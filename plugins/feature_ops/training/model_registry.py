@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_ops.exceptions import FeatureOpsError
+from feature_ops.training.recipe import Recipe
 from feature_ops.training.result import TrainingResult
 
 if TYPE_CHECKING:
@@ -21,12 +22,23 @@ TEST, CHAMPION = "test", "champion"
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version: its number, the commit and the definition that it was trained on, its features."""
+    """
+    One version.
+
+    :param git_commit: the commit that it was trained on.
+    :param dataset_version: which data it was trained on.
+    :param features: ``view:feature`` references in the order of its input.
+    :param run_id: of MLflow.
+    :param result_uri: where its training told what it found.
+    """
 
     version: str
     git_commit: str
-    definition_hash: str
+    dataset_version: str
+    recipe: Recipe
     features: tuple[str, ...]
+    run_id: str
+    result_uri: str
 
 
 class ModelRegistry:
@@ -42,11 +54,24 @@ class ModelRegistry:
 
     def by_alias(self, alias: str) -> ModelVersion | None:
         """Return the version that has an alias."""
+        return self._found(lambda: self._client.get_model_version_by_alias(self._model, alias))
+
+    def by_number(self, version: str) -> ModelVersion | None:
+        """Return a version."""
+        return self._found(lambda: self._client.get_model_version(self._model, version))
+
+    def before(self, alias: str) -> ModelVersion | None:
+        """Return the version that had an alias before it was moved to the one that has it."""
+        with self._failures():
+            version = self._client.get_registered_model(self._model).tags.get(_before(alias))
+        return self.by_number(version) if version else None
+
+    def _found(self, ask: Callable[[], Any]) -> ModelVersion | None:
         from mlflow.exceptions import MlflowException
 
         with self._failures():
             try:
-                found = self._client.get_model_version_by_alias(self._model, alias)
+                found = ask()
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
@@ -55,12 +80,31 @@ class ModelRegistry:
         return ModelVersion(
             str(found.version),
             tags.get("git_commit", ""),
-            tags.get("definition_hash", ""),
+            tags.get("dataset_version", ""),
+            Recipe(tags.get("definition_hash", ""), tags.get("code_hash", "")),
             tuple(json.loads(tags.get("features", "[]"))),
+            str(found.run_id or ""),
+            tags.get("result_uri", ""),
         )
 
-    def register(self, result: TrainingResult, feature_service: str) -> str:
-        """Return the version of a training's model; made if there is none yet."""
+    def metrics(self, version: ModelVersion) -> dict[str, float]:
+        """Return a version's scores on the rows that its training held out."""
+        with self._failures():
+            return dict(self._client.get_run(version.run_id).data.metrics)
+
+    def note(self, version: str, facts: Mapping[str, str]) -> None:
+        """Write facts of a version beside it."""
+        with self._failures():
+            for name, value in facts.items():
+                self._client.set_model_version_tag(self._model, version, name, value)
+
+    def register(self, result: TrainingResult, feature_service: str, code_hash: str, result_uri: str) -> str:
+        """
+        Return the version of a training's model; made if there is none yet.
+
+        :param code_hash: of the code that it was trained with.
+        :param result_uri: where the result is.
+        """
         from mlflow.exceptions import MlflowException
 
         with self._failures():
@@ -83,6 +127,8 @@ class ModelRegistry:
                     "dataset_version": result.dataset_version,
                     "feature_service": feature_service,
                     "definition_hash": result.definition_hash,
+                    "code_hash": code_hash,
+                    "result_uri": result_uri,
                     "features": json.dumps(result.features),
                     **{name: f"{value:.5f}" for name, value in result.metrics.items()},
                 },
@@ -90,8 +136,12 @@ class ModelRegistry:
         return str(made.version)
 
     def set_alias(self, alias: str, version: str) -> None:
-        """Give a version an alias, taking it from any other."""
+        """Give a version an alias, taking it from any other, which is noted for the way back."""
+        had = self.by_alias(alias)
         with self._failures():
+            if had is not None and had.version != version:
+                # First: a try that is killed between the two must not forget it.
+                self._client.set_registered_model_tag(self._model, _before(alias), had.version)
             self._client.set_registered_model_alias(self._model, alias, version)
 
     def remove_alias(self, alias: str) -> None:
@@ -120,3 +170,7 @@ class ModelRegistry:
                 f"MLflow at {self._uri} did not do its part ({said}): check that it runs and can be reached "
                 "(FEATURE_OPS_MLFLOW_TRACKING_URI); then try again"
             ) from None
+
+
+def _before(alias: str) -> str:
+    return f"feature_ops.{alias}_before"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context
 
+from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import BadInputError, NothingPendingError
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
+from feature_ops.ui.links import MlflowRunLink, ModelPageLink
 
 if TYPE_CHECKING:
     from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
     from feature_ops.training.model_registry import ModelRegistry
+    from feature_ops.training.plan import TrainingPlan
+    from feature_ops.training.pod_training import PodTraining
+    from feature_ops.training.recipe import Recipe
     from feature_ops.training.result import TrainingResult
 
 
@@ -51,23 +56,40 @@ class TrainingOperator(ReconcilingOperator):
         body = FeastHook().object_store.client.get_object(Bucket=bucket, Key=key)["Body"]
         return TrainingResult.read(body.read(), uri)
 
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The model that the step worked on, and what it is made of."""
+        told = ("commit", "run_id", "version", "metrics")
+        return {"model": self.model.name, **{n: outcome.facts.get(n) for n in told if outcome}}
+
+    def recipe(self, facts: Mapping[str, Any]) -> Recipe:
+        """Return what the model that the steps pass on is made of."""
+        from feature_ops.training.recipe import Recipe
+
+        return Recipe(str(facts["definition_hash"]), str(facts["code_hash"]))
+
 
 class RetrainOperator(TrainingOperator):
     """
-    Train on the applied definition if no accepted model is trained on it yet.
+    Train on the applied definition if no accepted model is trained on it, with the code of its commit, yet.
 
-    What is compared is the definition of the model's service with that of the newest model, not what this
-    run has applied: a training that failed is made up for by the next run. A definition that was trained and
-    refused is not trained again by itself.
+    What is compared is the definition of the model's service and the model's code with those of the newest
+    model, not what this run has applied: a training that failed is made up for by the next run. What was
+    trained and refused is not trained again by itself. A run that an alert started trains anyway; see
+    :mod:`feature_ops.triggers`.
 
+    :param diff: facts of the :class:`~feature_ops.feast.definition_operators.DiffFeatureServiceOperator`:
+        a commit whose definitions mean the same as the applied ones is trained on itself. (templated)
     :param force: train anyway. (templated)
     """
 
-    template_fields: Sequence[str] = ("force",)
+    template_fields: Sequence[str] = ("diff", "force")
+    operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
-    def __init__(self, *, force: bool | str = False, **kwargs: Any) -> None:
+    def __init__(self, *, diff: Any, force: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.diff: Mapping[str, Any] = diff
         self.force = force
+        self._pod: PodTraining | None = None
 
     def reconcile(self, context: Context) -> Outcome:
         """Find what is to be trained, train it, and return where its result is."""
@@ -84,47 +106,83 @@ class RetrainOperator(TrainingOperator):
             work_folder("training") as folder,
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
-            definition = self._definition(hook, commits, state.applied, folder / "definitions")
-            why = self._why(hook, definition)
-            uri = self._result_uri(str(context["dag_run"].run_id), state.applied, definition)
-            if hook.object_store.exists(uri):
-                self.log.info("An earlier try of this run has trained it: %s", uri)
+            commit = state.applied if self.diff["needed"] else str(self.diff["commit"])
+            plan = self._plan(hook, commits, commit, context, folder / "definitions")
+            if hook.object_store.exists(plan.result_uri):
+                self.log.info("An earlier try of this run has trained it: %s", plan.result_uri)
+            elif get_settings().training_place == "pod":
+                self._start_pod(context, hook, plan)
             else:
-                self._train(hook, commits, state.applied, definition, uri, folder / "code")
-        result = self.result(uri)
-        return Outcome(
-            f"trained on {state.applied[:10]} ({why}): {len(result.features)} features, "
-            f"{result.rows.get('train', 0):,} rows, {result.seconds:.0f} s",
-            {
-                "result_uri": uri,
-                "commit": state.applied,
-                "definition_hash": definition,
-                "run_id": result.run_id,
-                "metrics": result.metrics,
-            },
+                self._train_here(hook, commits, plan, folder / "code")
+        return plan.outcome(self.result(plan.result_uri))
+
+    def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after the wait for a pod; its name is that of the provider's operator."""
+        from feature_ops.training.pod_training import PodTraining
+
+        def finish(context: Context) -> Outcome:
+            self._pod = PodTraining(self.model, self.task_id, context["task_state_store"])
+            plan = self._pod.finish(context, event)
+            return plan.outcome(self.result(plan.result_uri))
+
+        return self.tell(context, finish)
+
+    def on_kill(self) -> None:
+        """Remove the pod, if there is one."""
+        if self._pod:
+            self._pod.kill()
+
+    def _start_pod(self, context: Context, hook: FeastHook, plan: TrainingPlan) -> None:
+        from feature_ops.training.pod_training import PodTraining
+
+        self._pod = PodTraining(self.model, self.task_id, context["task_state_store"])
+        self._pod.start(context, hook, plan)
+
+    def _plan(
+        self, hook: FeastHook, commits: Commits, commit: str, context: Context, folder: Path
+    ) -> TrainingPlan:
+        from feature_ops.training.plan import TrainingPlan
+
+        recipe = self._recipe(hook, commits, commit, folder)
+        dataset_version = self._dataset_version(hook)
+        return TrainingPlan(
+            commit=commit,
+            recipe=recipe,
+            why=self._why(hook, recipe, dataset_version, Alert.of_run(context["dag_run"].conf)),
+            dataset_version=dataset_version,
+            result_uri=self._result_uri(str(context["dag_run"].run_id), commit, recipe),
         )
 
-    def _why(self, hook: FeastHook, definition: str) -> str:
+    def _why(self, hook: FeastHook, recipe: Recipe, dataset_version: str, alert: Alert | None) -> str:
         from feature_ops.training.model_registry import TEST
+        from feature_ops.training.reasons import Reasons
         from feature_ops.training.rejections import Rejections
+        from feature_ops.triggers import Cause
 
-        if str(self.force).strip().lower() in ("true", "1", "yes", "on"):
-            return "forced"
+        forced = str(self.force).strip().lower() in ("true", "1", "yes", "on")
         newest = self.registry().by_alias(TEST)
-        if newest is None:
-            return "the first model"
-        if newest.definition_hash == definition:
+        reasons = Reasons.found(recipe, dataset_version, newest, get_settings(), forced, alert)
+        if not reasons.causes:
+            version = f"version {newest.version} of {self.model.name}" if newest else self.model.name
             raise NothingPendingError(
-                f"nothing to train: version {newest.version} of {self.model.name} is trained on this "
-                f"definition of {self.model.feature_service}"
+                f"nothing to train: {version} is trained on this definition of "
+                f"{self.model.feature_service}, with this code"
             )
-        refused = Rejections(hook.object_store, self.model.name).reason(definition)
-        if refused:
+        data = dataset_version if Cause.DATA in reasons.causes else None
+        refused = Rejections(hook.object_store, self.model.name).reason(recipe, data)
+        if refused and not reasons.asked_for:
             raise NothingPendingError(
-                f"not trained again: a model on this definition was {refused}. Change the features, or "
-                "trigger with force_training"
+                f"not trained again: a model on this definition and code was {refused}. Change one of them, "
+                "or trigger with force_training"
             )
-        return f"{self.model.feature_service} changed since version {newest.version}"
+        return reasons.text
+
+    def _recipe(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> Recipe:
+        from feature_ops.training.recipe import Recipe, code_hash
+
+        definition = self._definition(hook, commits, commit, folder)
+        code = commits.contents_of(commit, self.model.code_path)
+        return Recipe(definition, code_hash(code, self.model.not_code))
 
     def _definition(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> str:
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -146,36 +204,23 @@ class RetrainOperator(TrainingOperator):
                 f"{self.model.name} is trained: define it, or correct the model's declaration"
             ) from None
 
-    def _result_uri(self, run_id: str, commit: str, definition: str) -> str:
+    def _result_uri(self, run_id: str, commit: str, recipe: Recipe) -> str:
         from feature_ops.datasets.stage import run_folder
 
         prefix = f"{get_settings().storage_uri}/_training/{self.model.name}/"
-        return f"{prefix}{run_folder(run_id)}/{commit[:12]}-{definition[:12]}.json"
+        return f"{prefix}{run_folder(run_id)}/{commit[:12]}-{recipe.key}.json"
 
-    def _train(
-        self, hook: FeastHook, commits: Commits, commit: str, definition: str, uri: str, folder: Path
-    ) -> None:
+    def _train_here(self, hook: FeastHook, commits: Commits, plan: TrainingPlan, folder: Path) -> None:
         from feature_ops.feast.configuration import configuration_file
-        from feature_ops.training.model_registry import CHAMPION
         from feature_ops.training.process import run_in_process
 
         settings = get_settings()
         code, features = folder / "model", folder / "feature_repo"
-        commits.export(commit, self.model.code_path, code)
-        commits.export(commit, settings.feature_repo_path, features)
+        commits.export(plan.commit, self.model.code_path, code)
+        commits.export(plan.commit, settings.feature_repo_path, features)
         # Definitions come from the commit, where the store is from the deployment.
         shutil.copyfile(configuration_file(hook.feature_repo), configuration_file(features))
-        arguments = {
-            "feature-repo": str(features),
-            "feature-service": self.model.feature_service,
-            "revision": commit,
-            "dataset-version": self._dataset_version(hook),
-            "definition-hash": definition,
-            "champion": f"models:/{self.model.name}@{CHAMPION}",
-            "result": uri,
-            **self.model.arguments,
-        }
-        command = [*self.model.command, *(f"--{name}={value}" for name, value in arguments.items())]
+        command = plan.command(self.model, str(features))
         environment = {**hook.environment(), "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri or ""}
         run_in_process(command, code, environment, hook.secrets(), settings.training_timeout)
 
@@ -200,6 +245,7 @@ class EvaluateOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("trained",)
+    operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
     def __init__(self, *, trained: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -213,14 +259,22 @@ class EvaluateOperator(TrainingOperator):
 
         settings = get_settings()
         gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
-        judgement = judge(self.result(self.trained["result_uri"]), gates)
+        result = self.result(self.trained["result_uri"])
+        judgement = judge(result, gates)
         if not judgement.accepted:
-            commit, definition = str(self.trained["commit"]), str(self.trained["definition_hash"])
             Rejections(FeastHook().object_store, self.model.name).remember(
-                definition, commit, judgement.summary
+                self.recipe(self.trained),
+                str(self.trained["commit"]),
+                judgement.summary,
+                result.dataset_version,
             )
             raise BadInputError(f"{judgement.summary}. Nothing is deployed; the champion stays")
         return Outcome(judgement.summary, dict(self.trained))
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The model that was judged, also where it was refused."""
+        told = {name: self.trained.get(name) for name in ("commit", "run_id", "metrics")}
+        return {**(super().status(outcome) or {}), **told}
 
 
 class RegisterOperator(TrainingOperator):
@@ -231,6 +285,7 @@ class RegisterOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("evaluated",)
+    operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
     def __init__(self, *, evaluated: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -239,7 +294,12 @@ class RegisterOperator(TrainingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Register once, however often it is tried."""
         result = self.result(self.evaluated["result_uri"])
-        version = self.registry().register(result, self.model.feature_service)
+        version = self.registry().register(
+            result,
+            self.model.feature_service,
+            code_hash=str(self.evaluated["code_hash"]),
+            result_uri=str(self.evaluated["result_uri"]),
+        )
         return Outcome(
             f"version {version} of {self.model.name}: commit {result.git_commit[:10]}, data "
             f"{result.dataset_version[:10]}, {len(result.features)} features",
@@ -258,6 +318,7 @@ class DeployTestOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("registered",)
+    operator_extra_links: Collection[Any] = (MlflowRunLink(), ModelPageLink())
 
     def __init__(self, *, registered: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -266,44 +327,37 @@ class DeployTestOperator(TrainingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Move the alias and wait for the service's word."""
         from feature_ops.feast.hook import FeastHook
-        from feature_ops.training.live_models import announce
+        from feature_ops.training.deployment import Deployment
         from feature_ops.training.model_registry import CHAMPION, TEST
-        from feature_ops.training.model_service import ModelService
         from feature_ops.training.rejections import Rejections
 
-        settings, registry = get_settings(), self.registry()
-        version = str(self.registered["version"])
+        settings, registry, name = get_settings(), self.registry(), self.model.name
+        version, recipe = str(self.registered["version"]), self.recipe(self.registered)
         store = FeastHook().object_store
-        features = self.result(self.registered["result_uri"]).features
-        before = registry.by_alias(TEST)
-        # Before it can be asked: from now on no field that it reads may be removed.
-        announce(store, f"{self.model.name}@{TEST}", features)
-        registry.set_alias(TEST, version)
-        if settings.test_service_url:
-            service = ModelService(settings.test_service_url)
-            refused = service.wait_for(version, settings.deploy_timeout)
-            if refused:
-                self._go_back(registry, before)
-                reason = f"refused by the test service: {refused}"
-                Rejections(store, self.model.name).remember(
-                    str(self.registered["definition_hash"]), str(self.registered["commit"]), reason
-                )
-                raise BadInputError(f"version {version} is {reason}. The model before it stays")
-        Rejections(store, self.model.name).forget(str(self.registered["definition_hash"]))
+        result = self.result(self.registered["result_uri"])
+        features = result.features
+        test = Deployment(registry, store, name, TEST, settings.test_service_url, settings.deploy_timeout)
+        refused = test.move(version, features)
+        if refused:
+            reason = f"refused by the test service: {refused}"
+            commit = str(self.registered["commit"])
+            Rejections(store, name).remember(recipe, commit, reason, result.dataset_version)
+            raise BadInputError(f"version {version} is {reason}. The model before it stays")
+        Rejections(store, name).forget(recipe)
         first = registry.by_alias(CHAMPION) is None
         if first:
-            announce(store, f"{self.model.name}@{CHAMPION}", features)
-            registry.set_alias(CHAMPION, version)
+            # Nobody is there to compare it with; production's service takes it as soon as it looks.
+            Deployment(registry, store, name, CHAMPION, None, 0).move(version, features)
         where = settings.test_service_url or f"the alias {TEST}"
         also = "; it is the first, so it is the champion, too" if first else ""
         return Outcome(
-            f"version {version} of {self.model.name} answers at {where}{also}", dict(self.registered)
+            f"version {version} of {name} answers at {where}{also}",
+            {**self.registered, "service_url": settings.test_service_url},
         )
 
-    def _go_back(self, registry: ModelRegistry, before: Any) -> None:
-        from feature_ops.training.model_registry import TEST
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The model's versions that answer."""
+        from feature_ops.ui.models import aliases
 
-        if before is None:
-            registry.remove_alias(TEST)
-        else:
-            registry.set_alias(TEST, before.version)
+        told = super().status(outcome) or {}
+        return {**told, "aliases": aliases(self.registry())} if outcome else told

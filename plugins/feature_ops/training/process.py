@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from feature_ops.exceptions import FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 
 log = logging.getLogger(__name__)
 
 _GUARD = Path(__file__).with_name("guard.py")
+# EX_DATAERR of sysexits.h: what the training says of an input that trying again would not mend.
+DATA_ERROR = 65
 _KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 
@@ -34,7 +36,8 @@ def run_in_process(
     :param environment: the variables that it needs.
     :param secrets: what must not show in the log.
     :param timeout: seconds before it is ended.
-    :raises FeatureOpsError: it failed; the message has its last line.
+    :raises BadInputError: it ended with :data:`DATA_ERROR`; the message has its last line.
+    :raises FeatureOpsError: it failed otherwise; the message has its last line.
     """
     hidden = sorted({secret for secret in secrets if len(secret) > 3}, key=len, reverse=True)
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -68,6 +71,10 @@ def run_in_process(
         if child.poll() is None:
             child.terminate()
             child.wait()
+    if child.returncode == DATA_ERROR:
+        raise BadInputError(
+            f"the training can't be done: {last[:400] or 'it said nothing'}; see the log above"
+        )
     if child.returncode:
         how = f"failed with {child.returncode}" if in_time else f"did not end within {timeout:.0f} s"
         raise FeatureOpsError(f"the training {how}: {last[:400] or 'it said nothing'}; see the log above")

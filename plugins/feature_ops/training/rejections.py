@@ -1,7 +1,7 @@
 """
-Which definitions were trained and refused: they are not trained again until something changes.
+Which recipes were trained and refused: they are not trained again until something changes.
 
-One JSON object per definition's hash on object storage.
+One JSON object per recipe on object storage.
 """
 
 from __future__ import annotations
@@ -10,32 +10,40 @@ import json
 
 from feature_ops.object_store import ObjectStore, split_uri
 from feature_ops.settings import get_settings
+from feature_ops.training.recipe import Recipe
 
 
 class Rejections:
-    """The refused definitions of one model."""
+    """The refused recipes of one model."""
 
     def __init__(self, store: ObjectStore, model: str) -> None:
         self._store = store
         self._prefix = f"{get_settings().storage_uri}/_training/{model}/rejected/"
 
-    def reason(self, definition_hash: str) -> str | None:
-        """Return why a definition was refused, None if it was not."""
-        uri = self._uri(definition_hash)
+    def reason(self, recipe: Recipe, dataset_version: str | None = None) -> str | None:
+        """
+        Return why a recipe was refused, None if it was not.
+
+        :param dataset_version: a refusal on other data than this does not count; None: each counts.
+        """
+        uri = self._uri(recipe)
         if not self._store.exists(uri):
             return None
         bucket, key = split_uri(uri)
         content = self._store.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        return str(json.loads(content)["reason"])
+        note = json.loads(content)
+        if dataset_version is not None and note.get("dataset_version") != dataset_version:
+            return None
+        return str(note["reason"])
 
-    def remember(self, definition_hash: str, commit: str, reason: str) -> None:
-        """Note that a definition was refused."""
-        note = {"commit": commit, "reason": reason}
-        self._store.put_bytes(json.dumps(note).encode(), self._uri(definition_hash))
+    def remember(self, recipe: Recipe, commit: str, reason: str, dataset_version: str) -> None:
+        """Note that a recipe was refused, on some data."""
+        note = {"commit": commit, "reason": reason, "dataset_version": dataset_version}
+        self._store.put_bytes(json.dumps(note).encode(), self._uri(recipe))
 
-    def forget(self, definition_hash: str) -> None:
-        """Note that a definition was accepted after all."""
-        self._store.delete(self._uri(definition_hash))
+    def forget(self, recipe: Recipe) -> None:
+        """Note that a recipe was accepted after all."""
+        self._store.delete(self._uri(recipe))
 
-    def _uri(self, definition_hash: str) -> str:
-        return f"{self._prefix}{definition_hash}.json"
+    def _uri(self, recipe: Recipe) -> str:
+        return f"{self._prefix}{recipe.key}.json"

@@ -163,6 +163,7 @@ def test_the_commit_says_where_its_rows_came_from(
     name = accept(7)
     facts, summary = version()
     assert facts["added"] == [name]
+    assert facts["pointers"] == [f"data/songs/{name}.dvc"]
     assert summary == f"1 file versioned in commit {facts['commit'][:8]}"
     assert facts["commit_url"] == f"http://web/commit/{facts['commit']}/"
     message = git(clone(), "log", "-1", "--format=%B").strip().splitlines()
@@ -186,7 +187,7 @@ def test_d3_the_same_input_again_makes_no_commit_and_no_file(
     accept(1)
     again, summary = version()
     uploaded, upload_summary = upload()
-    assert again == {**first, "added": []}
+    assert again == {**first, "added": [], "pointers": []}
     assert summary == "nothing to version: git already points to 1 file"
     assert uploaded == {"uploaded": [], "commit": first["commit"]}
     assert upload_summary == "nothing to upload: the history already holds 1 file"
@@ -196,7 +197,7 @@ def test_d3_the_same_input_again_makes_no_commit_and_no_file(
 
 def test_nothing_accepted_and_no_commit_yet_is_no_failure() -> None:
     assert version() == (
-        {"commit": None, "added": [], "commit_url": None},
+        {"commit": None, "added": [], "pointers": [], "commit_url": None},
         "nothing to version: no file is accepted yet",
     )
     facts, summary = upload()

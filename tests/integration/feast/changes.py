@@ -64,6 +64,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     skipped: bool = False
+    conf: dict[str, Any] | None = None
 
 
 @dataclass
@@ -116,9 +117,9 @@ class Changes:
         """Take the branch back, as a forced push does."""
         self._git("reset", "--quiet", "--hard", commit)
 
-    def run(self, revision: str = "") -> Run:
+    def run(self, revision: str = "", conf: dict[str, Any] | None = None) -> Run:
         """Do what the DAG does, up to the apply."""
-        run = Run()
+        run = Run(conf=conf)
         resolved = self._step(run, ResolveCommitsOperator(task_id="resolve_commits", revision=revision))
         diff = self._step(
             run, DiffFeatureServiceOperator(task_id="diff", resolved=resolved, feature_service="tracks_fs")
@@ -145,7 +146,7 @@ class Changes:
 
     def _step(self, run: Run, operator: Any) -> dict[str, Any]:
         state = StateStandIn()
-        context: Any = {"dag_run": SimpleNamespace(run_id="run"), "task_state_store": state}
+        context: Any = {"dag_run": SimpleNamespace(run_id="run", conf=run.conf), "task_state_store": state}
         try:
             run.facts[operator.task_id] = operator.execute(context)
         finally:

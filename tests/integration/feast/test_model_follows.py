@@ -14,6 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from demo.servers import Servers
+from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
@@ -25,7 +26,7 @@ from feature_ops.training.operators import (
     RegisterOperator,
     RetrainOperator,
 )
-from tests.integration.feast.changes import SERVICE, Changes, StateStandIn
+from tests.integration.feast.changes import SERVICE, Changes, Run, StateStandIn
 
 TOY = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"), arguments={"labels": "x"})
 
@@ -36,7 +37,8 @@ from mlflow import MlflowClient
 
 given = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
 if {fails}:
-    sys.exit("out of labels")
+    print("out of labels")
+    sys.exit({fails})
 client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
 found = client.get_experiment_by_name("toy")
 run = client.create_run(found.experiment_id if found else client.create_experiment("toy"))
@@ -91,24 +93,27 @@ class Team:
         self.changes, self.registry, self.service = changes, registry, service
         self.said: dict[str, str] = {}
 
-    def trainer(self, top5: float = 0.5, fails: bool = False, features: str = '["tracks:energy"]') -> None:
+    def trainer(self, top5: float = 0.5, fails: int = 0, features: str = '["tracks:energy"]') -> None:
         text = TRAINER.format(top5=top5, fails=fails, features=features)
         self.changes.push(f"Train {top5} {fails}", {"toy.py": text}, "model")
 
     def define(self, service: str) -> None:
         self.changes.push("Change the features", {"feature_service.py": service})
 
-    def follow(self, run_id: str, **retrain: Any) -> dict[str, Any]:
+    def follow(self, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any) -> dict[str, Any]:
         """Apply the newest commit, then train, judge, register, deploy."""
-        self.changes.run()
-        facts = self.step(RetrainOperator(task_id="retrain", model=TOY, **retrain), run_id)
+        facts = self.step(self.retrain(self.changes.run(conf=conf), **retrain), run_id, conf)
         facts = self.step(EvaluateOperator(task_id="evaluate", model=TOY, trained=facts), run_id)
         facts = self.step(RegisterOperator(task_id="register", model=TOY, evaluated=facts), run_id)
         return self.step(DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts), run_id)
 
-    def step(self, operator: Any, run_id: str) -> dict[str, Any]:
+    def retrain(self, run: Run, **arguments: Any) -> RetrainOperator:
+        return RetrainOperator(task_id="retrain", model=TOY, diff=run.facts["diff"], **arguments)
+
+    def step(self, operator: Any, run_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         state = StateStandIn()
-        context: Any = {"dag_run": SimpleNamespace(run_id=run_id), "task_state_store": state}
+        run = SimpleNamespace(run_id=run_id, conf=conf)
+        context: Any = {"dag_run": run, "task_state_store": state}
         try:
             facts: dict[str, Any] = operator.execute(context)
         finally:
@@ -166,28 +171,59 @@ def test_a13_what_fails_or_is_worse_deploys_nothing_and_the_next_push_works(
     team.define(ENERGY_ONLY)
     team.follow("run 1")
 
-    team.trainer(fails=True)
+    team.trainer(fails=1)
     team.define(SERVICE)
     with pytest.raises(FeatureOpsError, match="the training failed with 1: out of labels"):
         team.follow("failed")
     assert team.version(TEST) == "1"
+    team.trainer(fails=65)
+    with pytest.raises(AirflowFailException, match="the training can't be done: out of labels"):
+        team.follow("failed for good")
+    assert team.version(TEST) == "1"
 
     team.trainer(top5=0.01)
-    team.define(f"# once more\n{SERVICE.replace('tracks_fs =', 'served =')}")
-    assert team.changes.run().skipped  # a renamed variable is no change, so the code of before is applied
-    team.define(SERVICE.replace('"energy", "plays"', '"plays"'))
     with pytest.raises(AirflowFailException, match=r"refused: top-5 is 0\.010.*the champion stays"):
         team.follow("worse")
     assert team.version(TEST) == "1"
     with pytest.raises(
-        AirflowSkipException, match=r"not trained again: a model on this definition was refused"
+        AirflowSkipException, match=r"not trained again: a model on this definition and code was refused"
     ):
         team.follow("again")
 
     team.trainer()
-    team.define(SERVICE)
     team.follow("well again")
     assert team.version(TEST) == "2"
+
+
+def test_code_that_changes_makes_a_model_of_the_same_features_and_words_beside_it_make_none(
+    team: Team,
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+
+    team.trainer(top5=0.6)
+    changed = team.follow("run 2")
+
+    assert team.said["retrain"].startswith(f"trained on {changed['commit'][:10]} (its code changed since")
+    assert (changed["version"], changed["metrics"]["top5"]) == ("2", 0.6)
+    team.changes.push("Explain", {"README.md": "It learns nothing."}, "model")
+    with pytest.raises(AirflowSkipException, match="trained on this definition of tracks_fs, with this code"):
+        team.follow("run 3")
+
+
+def test_changes_that_are_not_to_be_applied_are_not_trained_on(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    monkeypatch.setenv("FEATURE_OPS_APPLY_FEATURE_CHANGES", "false")
+    get_settings.cache_clear()
+    team.define(SERVICE)
+
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 2")
 
 
 def test_a_model_that_fails_its_self_test_leaves_the_one_before_it(team: Team) -> None:
@@ -206,10 +242,53 @@ def test_a_model_that_fails_its_self_test_leaves_the_one_before_it(team: Team) -
 def test_a_retry_repeats_what_the_run_has_trained_and_registered(team: Team) -> None:
     team.trainer()
     team.define(ENERGY_ONLY)
-    team.changes.run()
-    retrain = RetrainOperator(task_id="retrain", model=TOY)
+    retrain = team.retrain(team.changes.run())
 
     trained = team.step(retrain, "run")
     assert team.step(retrain, "run") == trained
     register = RegisterOperator(task_id="register", model=TOY, evaluated=trained)
     assert team.step(register, "run")["version"] == team.step(register, "run")["version"] == "1"
+
+
+ALERT = Alert.model_validate(
+    {"name": "DriftHigh", "fingerprint": "ab12", "starts_at": "2026-03-01T10:00:00Z"}
+)
+
+
+def test_an_alert_trains_what_is_applied_and_applies_nothing(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_OPS_ALERT_TRIGGER", "true")
+    get_settings.cache_clear()
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    applied = team.changes.state.applied
+    team.define(SERVICE)
+
+    facts = team.follow(ALERT.run_id, ALERT.conf)
+
+    assert team.changes.state.applied == facts["commit"] == applied
+    assert team.said["retrain"].startswith(f"trained on {applied[:10]} (alert DriftHigh (ab12)): ")
+    assert (facts["version"], team.version(TEST), team.version(CHAMPION)) == ("2", "2", "1")
+    # What the alert left alone is done by the commit's own run.
+    assert team.follow("run 2")["version"] == "3"
+    assert team.changes.state.applied != applied
+
+
+def test_new_data_make_a_model_only_if_the_settings_say_so(
+    team: Team, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    servers.object_store.put_bytes(b"", f"{get_settings().storage_uri}/tracks/newer.parquet")
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 2")
+
+    monkeypatch.setenv("FEATURE_OPS_RETRAIN_ON_NEW_DATA", "true")
+    get_settings.cache_clear()
+    assert team.follow("run 3")["version"] == "2"
+    assert "(its data changed since version 1)" in team.said["retrain"]
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 4")

@@ -28,11 +28,12 @@ _AFTER_AN_EARLIER_LOAD = {
 # From the first of these on, the file of a validation is part of the dataset.
 _ACCEPTED = {CommitPoint.FILE_ACCEPTED, CommitPoint.ACCEPTED_FILE_MOVED, CommitPoint.PROPOSAL_REMOVED}
 
-# What a scheduler keeps for the task itself: to another run, killed after it is killed before it.
+# What is kept of the task itself: to another run, killed after it is killed before it.
 _SEEN_BY_THE_RETRY_ONLY = {
     CommitPoint.SUMMARY_TOLD,
     CommitPoint.RESULT_KEPT,
     CommitPoint.EVENT_ANNOUNCED,
+    CommitPoint.STATUS_TOLD,
 }
 
 

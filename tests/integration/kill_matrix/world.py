@@ -209,11 +209,12 @@ class Worlds:
         """
         Return all that is there, with what differs between any two runs left out.
 
-        Left out are the world's own name, times of updates, and hashes of commits, which hold a time.
+        Left out are the world's own name, times of updates, hashes of commits, which hold a time, and what
+        steps have told the page in Airflow, which is about runs and not about what they left.
         Of Feast's intervals the earliest start counts and that there are some: each load adds one.
         """
         return {
-            "data": self._objects(world, f"s3://{world.name}/", skip="inbox/"),
+            "data": self._objects(world, f"s3://{world.name}/", skip=("inbox/", "_status/")),
             "DVC remote": self._objects(world, f"s3://{world.name}-cache/"),
             "git": self._git(world),
             "registry": self._registry(world),
@@ -222,7 +223,7 @@ class Worlds:
             "work folders": sorted(path.name for path in Path(world.folder, "work").glob("*")),
         }
 
-    def _objects(self, world: World, prefix: str, skip: str = "\0") -> dict[str, Any]:
+    def _objects(self, world: World, prefix: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
         store, found = self._servers.object_store, {}
         for file in store.list(prefix):
             key = split_uri(file.uri)[1]

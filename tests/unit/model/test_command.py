@@ -10,7 +10,7 @@ import pytest
 
 import jukebox.train
 from jukebox.__main__ import main
-from jukebox.errors import TrainingError
+from jukebox.errors import ServerError, TrainingError
 
 TRAIN = [
     "train",
@@ -25,14 +25,19 @@ TRAIN = [
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "code", "told"),
     [
-        (TrainingError("no rankings:\n  add some"), "error: no rankings: add some"),
-        (ConnectionError("refused\n(see the manual)"), "error: ConnectionError: refused (see the manual)"),
+        (TrainingError("no rankings:\n  add some"), 65, "error: no rankings: add some"),
+        (ServerError("MLflow is\naway"), 1, "error: MLflow is away"),
+        (ConnectionError("refused\n(see the manual)"), 1, "error: ConnectionError: refused (see the manual)"),
     ],
 )
-def test_a_failure_is_told_in_the_last_line(
-    raised: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_failure_is_told_in_the_last_line_and_by_a_code_that_says_whether_to_try_again(
+    raised: Exception,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fails(order: jukebox.train.Order, result: str) -> None:
         assert (order.revision, order.seed, order.champion) == ("abc", 42, None)
@@ -40,7 +45,7 @@ def test_a_failure_is_told_in_the_last_line(
         raise raised
 
     monkeypatch.setattr(jukebox.train, "train", fails)
-    assert main(TRAIN) == 1
+    assert main(TRAIN) == code
     assert capsys.readouterr().err.splitlines()[-1] == told
 
 

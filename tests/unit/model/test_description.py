@@ -20,7 +20,10 @@ ORIGIN = {"service": "serving_fs", "definition_hash": "h", "git_commit": "c", "d
 
 def written() -> str:
     return Description(FEATURES, ["AR", "NA"], ORIGIN).text(
-        np.array([0.5, 1.0], dtype="float32"), np.array([0.25, 0.75]), np.array([0.6, 0.0])
+        np.array([0.5, 1.0], dtype="float32"),
+        np.array([0.25, 0.75]),
+        np.array([0.6, 0.0]),
+        trained=np.array([[0.5, 1.0], [0.5, np.nan]]),
     )
 
 
@@ -38,6 +41,10 @@ def test_it_has_inputs_countries_origin_and_a_self_test() -> None:
             "probabilities": {"AR": 0.25, "NA": 0.75},
         },
         "medians": {"energy": 0.6, "is_explicit": 0.0},
+        "bins": {
+            "energy": {"edges": [0.4995, 0.5005], "shares": [0.0, 1.0, 0.0, 0.0]},
+            "is_explicit": {"edges": [0.9995, 1.0005], "shares": [0.0, 0.5, 0.0, 0.5]},
+        },
     }
 
 

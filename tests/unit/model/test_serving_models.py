@@ -27,7 +27,7 @@ def test_a_trained_model_passes_its_self_test_and_answers_where_values_are_null(
     (tmp_path / GRAPH_FILE).write_bytes(graph.body)
     (tmp_path / DESCRIPTION_FILE).write_text(
         Description(INPUTS, model[-1].classes_.tolist(), ORIGIN).text(
-            example, graph.probabilities(example[None])[0], np.zeros(2)
+            example, graph.probabilities(example[None])[0], np.zeros(2), example[None]
         )
     )
     loaded = Model.load(tmp_path)

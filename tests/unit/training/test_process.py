@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from feature_ops.exceptions import FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.training.process import run_in_process
 
 TRAINER = """\
@@ -49,6 +49,11 @@ def test_output_is_told_without_secrets_and_without_airflows_environment(
 def test_a_failed_training_is_told_with_its_last_line(code: Path) -> None:
     with pytest.raises(FeatureOpsError, match=r"failed with 3: airflow: \[\]"):
         run_in_process(["-m", "trainer", "3"], code, {"SECRET": "x"}, [], timeout=60)
+
+
+def test_a_training_that_can_not_be_done_is_not_tried_again(code: Path) -> None:
+    with pytest.raises(BadInputError, match=r"the training can't be done: airflow: \[\]"):
+        run_in_process(["-m", "trainer", "65"], code, {"SECRET": "x"}, [], timeout=60)
 
 
 def test_one_that_takes_too_long_is_ended_with_all_it_started(code: Path, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The acts in which a person decides what production answers with."""
+
+from __future__ import annotations
+
+from demo.asking import ask
+from demo.scene import KEY, PROMOTION_DAG_ID, Scene, StoryError, expect
+
+
+def candidate_is_approved(scene: Scene) -> str:
+    """A14: a candidate waits for a person, who sees what changes; then production answers with it."""
+    before = _production(scene)
+    run_id = scene.waiting_promotion("2")
+    expect(_production(scene), before, "what production answers while a person is waited for")
+    question = scene.api.question(PROMOTION_DAG_ID, run_id, "approve")
+    for words in ("`− song_properties:loudness`", "12 instead of 13", "| log_loss |"):
+        if words not in question["body"]:
+            raise StoryError(f"the person is not told {words!r}: {question['body']}")
+    run = scene.decide(run_id, "Approve", why="as good with one input less")
+    expect(run.states["promote"], "success", "state of promote")
+    version, countries = _production(scene)
+    expect(version, "2", "version in production")
+    expect(countries != before[1], True, "production answers otherwise")
+    return f"“{question['subject']}” {run.summaries['approve']}; {run.summaries['promote']}"
+
+
+def newer_candidate_takes_over(scene: Scene) -> str:
+    """Whoever waits with an older version gives way; the newest is rejected, and production stays."""
+    before = _production(scene)
+    newest = str(ask(scene.stack.model_url("test"), "/model").content["version"])
+    run = scene.decide(scene.waiting_promotion(newest), "Reject", why="not before the weekend")
+    expect(run.states["promote"], "skipped", "state of promote")
+    expect(_production(scene), before, "what production answers")
+    superseded = []
+    for other in scene.promotion_runs():
+        told = scene.api.summaries(PROMOTION_DAG_ID, other["dag_run_id"]).get("approve", "")
+        if "is the candidate by now" in told:
+            expect(other["state"], "success", f"state of the run whose version is not promoted: {told}")
+            superseded.append(told)
+    if not superseded:
+        raise StoryError("no older candidate gave way to a newer one")
+    return f"{superseded[0]}; version {newest}: {run.summaries['approve']}"
+
+
+def way_back(scene: Scene) -> str:
+    """An older version by hand: production answers as at the beginning."""
+    run_id = scene.api.trigger(PROMOTION_DAG_ID, {"model_version": "1"})
+    expect(scene.waiting_promotion("1"), run_id, "the run that waits")
+    run = scene.decide(run_id, "Approve", why="listeners prefer it")
+    version, countries = _production(scene)
+    expect(version, "1", "version in production")
+    return f"{run.summaries['promote']}: {', '.join(list(countries)[:3])}"
+
+
+def _production(scene: Scene) -> tuple[str, dict[str, float]]:
+    song = str(scene.base[KEY].iloc[0])
+    version = ask(scene.stack.model_url("champion"), "/model").content["version"]
+    return str(version), scene.predict(song, "champion").countries

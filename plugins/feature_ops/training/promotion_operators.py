@@ -1,0 +1,262 @@
+"""The steps from a candidate that answers in test to production, with a person's word between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from feature_ops.exceptions import BadInputError, NothingPendingError
+from feature_ops.operator import Outcome, summarize
+from feature_ops.settings import get_settings
+from feature_ops.training.declaration import Model
+from feature_ops.training.operators import TrainingOperator
+from feature_ops.ui.links import ModelPageLink
+
+if TYPE_CHECKING:
+    from feature_ops.training.approval_request import Scored
+    from feature_ops.training.model_registry import ModelRegistry, ModelVersion
+    from feature_ops.training.result import TrainingResult
+
+
+class FindCandidateOperator(TrainingOperator):
+    """
+    Find the version that may go to production, and put together what a person is to know of it.
+
+    :param version: a version's number; empty for the one that answers in test. (templated)
+    """
+
+    template_fields: Sequence[str] = ("version",)
+
+    def __init__(self, *, version: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.version = version
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Compare it with the champion."""
+        from feature_ops.training.approval_request import Links, body, subject
+        from feature_ops.training.model_registry import CHAMPION, TEST
+
+        settings, registry, name = get_settings(), self.registry(), self.model.name
+        in_test, champion = registry.by_alias(TEST), registry.by_alias(CHAMPION)
+        found = self._candidate(registry, in_test)
+        if champion is not None and champion.version == found.version:
+            raise NothingPendingError(
+                f"nothing to promote: version {found.version} of {name} is in production"
+            )
+        mlflow = (settings.mlflow_url or settings.mlflow_tracking_uri or "").rstrip("/")
+        candidate = self._scored(registry, found)
+        rival = self._scored(registry, champion) if champion else None
+        links = Links(
+            settings.git_commit_url,
+            f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow.startswith("http") else None,
+            settings.test_service_url if in_test and in_test.version == found.version else None,
+        )
+        return Outcome(
+            f"version {found.version} of {name} (commit {found.git_commit[:10]}) may go to production; "
+            f"{f'version {champion.version} is there' if champion else 'nothing is there yet'}",
+            {
+                "version": found.version,
+                "champion": champion.version if champion else None,
+                "in_test": in_test.version if in_test else None,
+                "subject": subject(name, candidate, rival),
+                "body": body(candidate, rival, self._told(found), links),
+            },
+        )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """Nothing: what waits for a person is known to Airflow itself."""
+        return None
+
+    def _candidate(self, registry: ModelRegistry, in_test: ModelVersion | None) -> ModelVersion:
+        wanted = self.version.strip()
+        found = registry.by_number(wanted) if wanted else in_test
+        if found is None:
+            raise BadInputError(
+                f"{self.model.name} has no version {wanted!r}: name one that MLflow lists"
+                if wanted
+                else f"no version of {self.model.name} answers in test yet: run continuous_training first"
+            )
+        return found
+
+    def _scored(self, registry: ModelRegistry, version: ModelVersion) -> Scored:
+        from feature_ops.training.approval_request import Scored
+
+        return Scored(version, registry.metrics(version))
+
+    def _told(self, version: ModelVersion) -> TrainingResult | None:
+        from feature_ops.feast.hook import FeastHook
+
+        if not version.result_uri or not FeastHook().object_store.exists(version.result_uri):
+            return None
+        return self.result(version.result_uri)
+
+
+class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
+    """
+    Wait for a person's word, until a newer candidate takes over or time is up.
+
+    Rejected, superseded or timed out, the steps that follow are skipped. With
+    ``FEATURE_OPS_AUTO_APPROVE`` nobody is asked.
+
+    :param model: what is to be promoted.
+    :param candidate: facts of the :class:`FindCandidateOperator`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("candidate", "subject", "body")
+
+    def __init__(self, *, model: Model, candidate: Any, **kwargs: Any) -> None:
+        why = Param(
+            "",
+            type="string",
+            title="Why",
+            description="What others should know of the decision.",
+            source="task",
+        )
+        # Airflow puts those of the DAG there, which are no questions to the person.
+        kwargs["params"] = {"why": why}
+        super().__init__(subject="", body="", **kwargs)
+        self.model = model
+        self.candidate: Mapping[str, Any] = candidate
+
+    def execute(self, context: Context) -> Any:
+        """Ask, unless nobody is to be asked."""
+        if not get_settings().auto_approve:
+            return self._ask(context)
+        summarize(context, "approved, since FEATURE_OPS_AUTO_APPROVE is on")
+        return {"by": "FEATURE_OPS_AUTO_APPROVE", "why": ""}
+
+    def _ask(self, context: Context) -> None:
+        """Put the question, and wait without a worker."""
+        from feature_ops.training.approval_trigger import ApprovalTrigger
+
+        settings = get_settings()
+        self.subject, self.body = str(self.candidate["subject"]), str(self.candidate["body"])
+        try:
+            super().execute(context)
+        except TaskAwaitingInput:
+            summarize(context, f"waits for a person: {self.subject}")
+        deadline = datetime.now(UTC) + timedelta(seconds=settings.approval_timeout)
+        # Airflow's own waiting has no way to end by what happens elsewhere; a person's answer resumes
+        # a deferred task just as well.
+        self.defer(
+            trigger=ApprovalTrigger(
+                model=self.model.name,
+                tracking_uri=settings.mlflow_tracking_uri or "",
+                in_test=self.candidate["in_test"],
+                deadline=deadline.isoformat(),
+                interval=settings.approval_interval,
+            ),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on as the person, the clock or the newer candidate said."""
+        version = self.candidate["version"]
+        ended = self._ended(event)
+        if ended:
+            self._close(context)
+            line = f"version {version} is not promoted: {ended}"
+            summarize(context, line)
+            raise AirflowSkipException(line)
+        answer = super().execute_complete(context, event)
+        by = (answer["responded_by_user"] or {}).get("name") or "somebody"
+        why = str(answer["params_input"].get("why") or "").strip()
+        approved = answer["chosen_options"] == [self.APPROVE]
+        because = f": {why}" if why else ""
+        summarize(context, f"{'approved' if approved else 'rejected'} by {by}{because}")
+        return {"by": by, "why": why}
+
+    def _ended(self, event: Mapping[str, Any]) -> str | None:
+        if event.get("superseded_by"):
+            return f"version {event['superseded_by']} is the candidate by now"
+        if event.get("timed_out"):
+            return f"nobody answered within {get_settings().approval_timeout / 3600:.4g} hours"
+        return None
+
+    def _close(self, context: Context) -> None:
+        """Take the question from the list of what waits for a person."""
+        from airflow.sdk.execution_time.hitl import update_hitl_detail_response
+
+        update_hitl_detail_response(
+            ti_id=context["task_instance"].id, chosen_options=[self.REJECT], params_input={"why": ""}
+        )
+
+
+class PromoteOperator(TrainingOperator):
+    """
+    Have production answer with the version, and write down who wanted it and why.
+
+    :param candidate: facts of the :class:`FindCandidateOperator`. (templated)
+    :param approval: what the :class:`ApproveOperator` returned. (templated)
+    """
+
+    template_fields: Sequence[str] = ("candidate", "approval")
+    operator_extra_links: Collection[Any] = (ModelPageLink(),)
+
+    def __init__(self, *, candidate: Any, approval: Any, **kwargs: Any) -> None:
+        # Two at once would each wait for the service to answer with its own version.
+        super().__init__(max_active_tis_per_dag=1, **kwargs)
+        self.candidate: Mapping[str, Any] = candidate
+        self.approval: Mapping[str, Any] = approval
+
+    def reconcile(self, context: Context) -> Outcome:
+        """Move the alias, wait for the service's word, note the move."""
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.training.deployment import Deployment
+        from feature_ops.training.model_registry import CHAMPION
+
+        settings, registry, name = get_settings(), self.registry(), self.model.name
+        version = registry.by_number(str(self.candidate["version"]))
+        if version is None:
+            raise BadInputError(f"version {self.candidate['version']} of {name} is gone from MLflow")
+        production = Deployment(
+            registry,
+            FeastHook().object_store,
+            name,
+            CHAMPION,
+            settings.production_service_url,
+            settings.deploy_timeout,
+        )
+        refused = production.move(version.version, version.features)
+        if refused:
+            raise BadInputError(
+                f"version {version.version} is refused by the production service: {refused}. Production is "
+                "as it was"
+            )
+        by, why = str(self.approval["by"]), str(self.approval["why"])
+        registry.note(
+            version.version,
+            {
+                "promoted_by": by,
+                "promoted_because": why,
+                "promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "promoted_instead_of": str(self.candidate["champion"] or ""),
+            },
+        )
+        where = settings.production_service_url or f"the alias {CHAMPION}"
+        return Outcome(
+            f"version {version.version} of {name} is in production at {where}, approved by {by}",
+            {
+                "version": version.version,
+                "instead_of": self.candidate["champion"],
+                "by": by,
+                "why": why,
+                "commit": version.git_commit,
+                "service_url": settings.production_service_url,
+            },
+        )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """The model's versions that answer, and who decided."""
+        from feature_ops.ui.models import aliases
+
+        told = super().status(outcome) or {}
+        if outcome is None:
+            return told
+        decided = {name: outcome.facts[name] for name in ("by", "why", "instead_of")}
+        return {**told, **decided, "aliases": aliases(self.registry())}

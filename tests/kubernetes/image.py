@@ -1,0 +1,68 @@
+"""The model's image, built from its own Dockerfile on a base that is made here: no registry is asked."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.kubernetes.podman import Podman
+
+MODEL = Path(__file__).resolve().parents[2] / "model"
+# The name that the Dockerfile asks for.
+BASE = "localhost/python:3.11-slim"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    # pip and what it runs trust what this machine trusts.
+    "PIP_CERT": _CERTIFICATES,
+    "SSL_CERT_FILE": _CERTIFICATES,
+}
+
+
+def model_image(podman: Podman) -> str:
+    """Return the name of the image, built unless there is one of the same files."""
+    name = f"localhost/jukebox:{_content_hash()}"
+    # Tests in two processes need one image.
+    with Path(tempfile.gettempdir(), "feature-ops-model-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if podman.attempt("image", "exists", name) is None:
+            _build(podman, name)
+    return name
+
+
+def _build(podman: Podman, name: str) -> None:
+    if podman.attempt("image", "exists", BASE) is None:
+        _make_base(podman)
+    # In a chroot, since there may be no cgroups to build in; its packages are kept for the next one.
+    podman.run(["buildah", "bud", "--layers", "--isolation", "chroot", "--tag", name, str(MODEL)])
+
+
+def _content_hash() -> str:
+    digest = hashlib.sha256()
+    files = [MODEL / "Dockerfile", MODEL / "requirements.txt", *sorted(MODEL.glob("jukebox/**/*"))]
+    for file in files:
+        if file.is_file() and file.suffix != ".pyc":
+            digest.update(f"{file.relative_to(MODEL)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _make_base(podman: Podman) -> None:
+    """Make Debian with Python, which is what the public image of that name is."""
+    with tempfile.TemporaryDirectory(prefix="base-image-") as folder:
+        root = Path(folder, "root")
+        packages = "ca-certificates,python3,python3-venv,python3-pip"
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(root)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        shutil.copyfile(_CERTIFICATES, f"{root}{_CERTIFICATES}")
+        (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+        archive = Path(folder, "base.tar")
+        subprocess.run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], check=True)
+        changes = [f"--change=ENV {name}={value}" for name, value in _BASE_ENVIRONMENT.items()]
+        podman("import", *changes, str(archive), BASE)
