@@ -43,6 +43,7 @@ class Fault:
     :param verb: of which requests, as in a role: create, get, list, watch, patch, delete.
     :param status: the answer; None if the request is done and its answer gets lost.
     :param times: how often.
+    :param silent: seconds for which nothing is said, before the connection ends; nothing is done.
     """
 
     verb: str
@@ -50,6 +51,7 @@ class Fault:
     times: int = 1
     message: str = "injected"
     resource: str = "pods"
+    silent: float = 0
 
 
 @dataclass
@@ -137,7 +139,7 @@ class ApiServer:
         for fault in self.faults:
             if fault.times and (fault.verb, fault.resource) == (verb, resource):
                 fault.times -= 1
-                if fault.status is None:
+                if fault.status is None or fault.silent:
                     return fault
                 raise RefusedError(fault.status, fault.message)
         return None
@@ -275,6 +277,10 @@ class _Handler(BaseHTTPRequestHandler):
             _, kind, name, log = found.groups()
             verb = _verb(method, name, query)
             fault = self.api.check(self.headers.get("Authorization"), verb, "pods/log" if log else kind)
+            if fault and fault.silent:
+                time.sleep(fault.silent)
+                self.close_connection = True
+                return
             self._answer(verb, kind, name, log, query, given, fault)
         except RefusedError as refused:
             self._send({"kind": "Status", "message": refused.message}, refused.status)

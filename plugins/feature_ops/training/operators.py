@@ -19,6 +19,7 @@ from feature_ops.ui.links import MlflowRunLink, ModelPageLink
 if TYPE_CHECKING:
     from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
+    from feature_ops.object_store import ObjectStore
     from feature_ops.training.model_registry import ModelRegistry
     from feature_ops.training.plan import TrainingPlan
     from feature_ops.training.pod_training import PodTraining
@@ -66,6 +67,22 @@ class TrainingOperator(ReconcilingOperator):
         from feature_ops.training.recipe import Recipe
 
         return Recipe(str(facts["definition_hash"]), str(facts["code_hash"]))
+
+    def remember_refusal(
+        self, store: ObjectStore, facts: Mapping[str, Any], reason: str, result: TrainingResult
+    ) -> None:
+        """Note that what the steps pass on was refused, so that it is not trained again by itself."""
+        from feature_ops.training.model_registry import TEST
+        from feature_ops.training.rejections import Rejections
+
+        recipe, newest = self.recipe(facts), self.registry().by_alias(TEST)
+        Rejections(store, self.model.name).remember(
+            recipe,
+            str(facts["commit"]),
+            reason,
+            result.dataset_version,
+            accepted_before=newest is not None and newest.recipe == recipe,
+        )
 
 
 class RetrainOperator(TrainingOperator):
@@ -168,8 +185,9 @@ class RetrainOperator(TrainingOperator):
                 f"nothing to train: {version} is trained on this definition of "
                 f"{self.model.feature_service}, with this code"
             )
-        data = dataset_version if Cause.DATA in reasons.causes else None
-        refused = Rejections(hook.object_store, self.model.name).reason(recipe, data)
+        refused = Rejections(hook.object_store, self.model.name).reason(
+            recipe, dataset_version, data_count=Cause.DATA in reasons.causes
+        )
         if refused and not reasons.asked_for:
             raise NothingPendingError(
                 f"not trained again: a model on this definition and code was {refused}. Change one of them, "
@@ -255,19 +273,13 @@ class EvaluateOperator(TrainingOperator):
         """Judge by the gates of the settings."""
         from feature_ops.feast.hook import FeastHook
         from feature_ops.training.gates import Gates, judge
-        from feature_ops.training.rejections import Rejections
 
         settings = get_settings()
         gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
         result = self.result(self.trained["result_uri"])
         judgement = judge(result, gates)
         if not judgement.accepted:
-            Rejections(FeastHook().object_store, self.model.name).remember(
-                self.recipe(self.trained),
-                str(self.trained["commit"]),
-                judgement.summary,
-                result.dataset_version,
-            )
+            self.remember_refusal(FeastHook().object_store, self.trained, judgement.summary, result)
             raise BadInputError(f"{judgement.summary}. Nothing is deployed; the champion stays")
         return Outcome(judgement.summary, dict(self.trained))
 
@@ -332,18 +344,16 @@ class DeployTestOperator(TrainingOperator):
         from feature_ops.training.rejections import Rejections
 
         settings, registry, name = get_settings(), self.registry(), self.model.name
-        version, recipe = str(self.registered["version"]), self.recipe(self.registered)
-        store = FeastHook().object_store
+        version, store = str(self.registered["version"]), FeastHook().object_store
         result = self.result(self.registered["result_uri"])
         features = result.features
         test = Deployment(registry, store, name, TEST, settings.test_service_url, settings.deploy_timeout)
         refused = test.move(version, features)
         if refused:
             reason = f"refused by the test service: {refused}"
-            commit = str(self.registered["commit"])
-            Rejections(store, name).remember(recipe, commit, reason, result.dataset_version)
+            self.remember_refusal(store, self.registered, reason, result)
             raise BadInputError(f"version {version} is {reason}. The model before it stays")
-        Rejections(store, name).forget(recipe)
+        Rejections(store, name).forget(self.recipe(self.registered))
         first = registry.by_alias(CHAMPION) is None
         if first:
             # Nobody is there to compare it with; production's service takes it as soon as it looks.

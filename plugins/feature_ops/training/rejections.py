@@ -20,11 +20,11 @@ class Rejections:
         self._store = store
         self._prefix = f"{get_settings().storage_uri}/_training/{model}/rejected/"
 
-    def reason(self, recipe: Recipe, dataset_version: str | None = None) -> str | None:
+    def reason(self, recipe: Recipe, dataset_version: str, data_count: bool = False) -> str | None:
         """
         Return why a recipe was refused, None if it was not.
 
-        :param dataset_version: a refusal on other data than this does not count; None: each counts.
+        :param data_count: a refusal on other data than these does not count.
         """
         uri = self._uri(recipe)
         if not self._store.exists(uri):
@@ -32,13 +32,25 @@ class Rejections:
         bucket, key = split_uri(uri)
         content = self._store.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         note = json.loads(content)
-        if dataset_version is not None and note.get("dataset_version") != dataset_version:
+        if (data_count or note["accepted_before"]) and note["dataset_version"] != dataset_version:
             return None
         return str(note["reason"])
 
-    def remember(self, recipe: Recipe, commit: str, reason: str, dataset_version: str) -> None:
-        """Note that a recipe was refused, on some data."""
-        note = {"commit": commit, "reason": reason, "dataset_version": dataset_version}
+    def remember(
+        self, recipe: Recipe, commit: str, reason: str, dataset_version: str, accepted_before: bool = False
+    ) -> None:
+        """
+        Note that a recipe was refused, on some data.
+
+        :param accepted_before: it is the newest model's, which was trained again: the data are to blame, and
+            it is not refused on others.
+        """
+        note = {
+            "commit": commit,
+            "reason": reason,
+            "dataset_version": dataset_version,
+            "accepted_before": accepted_before,
+        }
         self._store.put_bytes(json.dumps(note).encode(), self._uri(recipe))
 
     def forget(self, recipe: Recipe) -> None:

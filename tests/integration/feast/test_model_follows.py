@@ -195,6 +195,27 @@ def test_a13_what_fails_or_is_worse_deploys_nothing_and_the_next_push_works(
     assert team.version(TEST) == "2"
 
 
+def test_a_model_that_is_refused_when_trained_again_on_other_data_may_be_trained_on_the_next_ones(
+    team: Team, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    monkeypatch.setenv("FEATURE_OPS_GATE_TOP5_MINIMUM", "0.9")
+    get_settings.cache_clear()
+    with pytest.raises(AirflowFailException, match="refused: top-5"):
+        team.follow("forced", force=True)
+    monkeypatch.delenv("FEATURE_OPS_GATE_TOP5_MINIMUM")
+    get_settings.cache_clear()
+    team.define(SERVICE)
+    team.follow("run 2")
+
+    servers.object_store.put_bytes(b"", f"{get_settings().storage_uri}/tracks/newer.parquet")
+    team.define(ENERGY_ONLY)
+
+    assert team.follow("run 3")["version"] == "3"
+
+
 def test_code_that_changes_makes_a_model_of_the_same_features_and_words_beside_it_make_none(
     team: Team,
 ) -> None:

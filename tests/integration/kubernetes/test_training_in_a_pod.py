@@ -285,6 +285,29 @@ def test_an_api_server_that_stumbles_is_asked_again(cluster: ApiServer, status: 
     task(TRAIN).run()
 
 
+def test_events_that_are_no_longer_kept_are_asked_for_anew(cluster: ApiServer) -> None:
+    gone = Fault("watch", 410, message="too old resource version", resource="events")
+    cluster.fail(gone)
+
+    task(TRAIN).run()
+
+    assert gone.times == 0
+
+
+@pytest.mark.parametrize("verb", ["create", "get"])
+def test_an_api_server_that_says_nothing_is_not_waited_for_without_end(
+    cluster: ApiServer, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    # The provider's limit is a minute.
+    monkeypatch.setattr("airflow.providers.cncf.kubernetes.kube_client.API_TIMEOUT", 1)
+    silent = Fault(verb, None, silent=20)
+    cluster.fail(silent)
+
+    task(TRAIN).run()
+
+    assert (silent.times, len(cluster.created)) == (0, 1)
+
+
 def test_what_kubernetes_refuses_is_told_with_the_remedy(
     cluster: ApiServer, configure: Callable[..., None]
 ) -> None:

@@ -40,14 +40,23 @@ def rejections() -> Rejections:
 
 
 def test_a_refused_recipe_is_known_until_it_is_accepted(rejections: Rejections) -> None:
-    assert rejections.reason(RECIPE) is None
+    assert rejections.reason(RECIPE, "data-1") is None
     rejections.remember(RECIPE, "c0ffee", "refused: worse", "data-1")
-    assert rejections.reason(RECIPE) == "refused: worse"
+    assert rejections.reason(RECIPE, "data-1") == "refused: worse"
+    assert rejections.reason(RECIPE, "data-2") == "refused: worse"
     rejections.forget(RECIPE)
-    assert rejections.reason(RECIPE) is None
+    assert rejections.reason(RECIPE, "data-1") is None
 
 
 def test_where_data_count_a_refusal_on_older_ones_does_not(rejections: Rejections) -> None:
     rejections.remember(RECIPE, "c0ffee", "refused: worse", "data-1")
-    assert rejections.reason(RECIPE, "data-1") == "refused: worse"
-    assert rejections.reason(RECIPE, "data-2") is None
+    assert rejections.reason(RECIPE, "data-1", data_count=True) == "refused: worse"
+    assert rejections.reason(RECIPE, "data-2", data_count=True) is None
+
+
+def test_an_accepted_recipe_that_is_refused_on_newer_data_is_not_refused_on_others(
+    rejections: Rejections,
+) -> None:
+    rejections.remember(RECIPE, "c0ffee", "refused: worse", "data-2", accepted_before=True)
+    assert rejections.reason(RECIPE, "data-2") == "refused: worse"
+    assert rejections.reason(RECIPE, "data-3") is None
