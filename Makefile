@@ -38,7 +38,7 @@ story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parqu
 
 .PHONY: test
 test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
-	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile tests/unit tests/integration)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/unit tests/integration)
 	@$(if $(ARGS),,$(BIN)/python -m pytest tests/e2e)
 
 .PHONY: fuzz

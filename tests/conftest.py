@@ -17,6 +17,15 @@ for folder in (PROJECT, PROJECT / "plugins", PROJECT / "dags"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# Files of minutes, the longest first: begun last, one of them would leave the other process without work.
+LONG = ("test_model_of_history.py", "test_training_in_a_pod.py", "test_model_from_a_pod.py", "test_kill_matrix.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; all others stay as they are."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 # Chromium's own calls home are switched off: they would only fail here, many at a time.
 _ARGUMENTS = [
     "--no-sandbox",
