@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from demo.airflow_api import ENDED
 from demo.asking import ask
 from demo.scene import KEY, PROMOTION_DAG_ID, Scene, StoryError, expect
+from demo.waiting import wait_until
 
 
 def candidate_is_approved(scene: Scene) -> str:
@@ -30,15 +32,15 @@ def newer_candidate_takes_over(scene: Scene) -> str:
     run = scene.decide(scene.waiting_promotion(newest), "Reject", why="not before the weekend")
     expect(run.states["promote"], "skipped", "state of promote")
     expect(_production(scene), before, "what production answers")
-    superseded = []
-    for other in scene.promotion_runs():
-        told = scene.api.summaries(PROMOTION_DAG_ID, other["dag_run_id"]).get("approve", "")
-        if "is the candidate by now" in told:
-            expect(other["state"], "success", f"state of the run whose version is not promoted: {told}")
-            superseded.append(told)
-    if not superseded:
-        raise StoryError("no older candidate gave way to a newer one")
-    return f"{superseded[0]}; version {newest}: {run.summaries['approve']}"
+    given_way = wait_until(
+        lambda: _given_way(scene), "an older candidate gives way to a newer one", timeout=90, interval=0.5
+    )
+    assert given_way
+    run_id, told = given_way
+    expect(
+        scene.api.dag_run(PROMOTION_DAG_ID, run_id)["state"], "success", f"state of the run that says: {told}"
+    )
+    return f"{told}; version {newest}: {run.summaries['approve']}"
 
 
 def way_back(scene: Scene) -> str:
@@ -49,6 +51,16 @@ def way_back(scene: Scene) -> str:
     version, countries = _production(scene)
     expect(version, "1", "version in production")
     return f"{run.summaries['promote']}: {', '.join(list(countries)[:3])}"
+
+
+def _given_way(scene: Scene) -> tuple[str, str] | None:
+    """Return a run that has ended since a newer version is the candidate, and what it said."""
+    for run in scene.promotion_runs():
+        run_id = str(run["dag_run_id"])
+        told = scene.api.summaries(PROMOTION_DAG_ID, run_id).get("approve", "")
+        if "is the candidate by now" in told and run["state"] in ENDED:
+            return run_id, told
+    return None
 
 
 def _production(scene: Scene) -> tuple[str, dict[str, float]]:

@@ -18,7 +18,12 @@ for folder in (PROJECT, PROJECT / "plugins", PROJECT / "dags"):
         sys.path.insert(0, str(folder))
 
 # Files of minutes, the longest first: begun last, one of them would leave the other process without work.
-LONG = ("test_model_of_history.py", "test_training_in_a_pod.py", "test_model_from_a_pod.py", "test_kill_matrix.py")
+LONG = (
+    "test_model_of_history.py",
+    "test_training_in_a_pod.py",
+    "test_cut_connections.py",
+    "test_kill_matrix.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

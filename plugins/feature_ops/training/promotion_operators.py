@@ -145,6 +145,8 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
         # a deferred task just as well.
         self.defer(
             trigger=ApprovalTrigger(
+                question=str(context["task_instance"].id),
+                answer=(self.REJECT, {"why": ""}),
                 model=self.model.name,
                 tracking_uri=settings.mlflow_tracking_uri or "",
                 in_test=self.candidate["in_test"],
@@ -159,7 +161,6 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
         version = self.candidate["version"]
         ended = self._ended(event)
         if ended:
-            self._close(context)
             line = f"version {version} is not promoted: {ended}"
             summarize(context, line)
             raise AirflowSkipException(line)
@@ -177,14 +178,6 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
         if event.get("timed_out"):
             return f"nobody answered within {get_settings().approval_timeout / 3600:.4g} hours"
         return None
-
-    def _close(self, context: Context) -> None:
-        """Take the question from the list of what waits for a person."""
-        from airflow.sdk.execution_time.hitl import update_hitl_detail_response
-
-        update_hitl_detail_response(
-            ti_id=context["task_instance"].id, chosen_options=[self.REJECT], params_input={"why": ""}
-        )
 
 
 class PromoteOperator(TrainingOperator):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from mlflow import MlflowClient
 
 from demo.servers import Servers
@@ -144,8 +148,45 @@ def test_the_first_version_of_all_has_nothing_to_go_back_to(place: Place) -> Non
     assert place.registry.by_alias(CHAMPION) is None
 
 
-def wait(place: Place, in_test: str, seconds: float) -> dict[str, Any]:
+@dataclass
+class QuestionStandIn:
+    """Stands in for Airflow's list of what waits for a person, which only a triggerer reaches."""
+
+    response_received: bool = False
+    responded_by_user: str | None = None
+    closed_with: tuple[list[str], dict[str, Any]] | None = None
+    away: int = 0
+
+    def get(self, ti_id: UUID) -> QuestionStandIn:
+        assert str(ti_id) == QUESTION
+        if self.away:
+            self.away -= 1
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        return self
+
+    def update(self, ti_id: UUID, chosen_options: list[str], params_input: dict[str, Any]) -> None:
+        assert str(ti_id) == QUESTION
+        self.closed_with = chosen_options, params_input
+
+
+QUESTION = "01a21a91-6939-7d99-9e3c-0c0b5f2013a2"
+TRIGGER = "feature_ops.training.approval_trigger"
+
+
+@pytest.fixture
+def question(monkeypatch: pytest.MonkeyPatch) -> QuestionStandIn:
+    stand_in = QuestionStandIn()
+    monkeypatch.setattr(f"{TRIGGER}.get_hitl_detail_content_detail", stand_in.get)
+    monkeypatch.setattr(f"{TRIGGER}.update_hitl_detail_response", stand_in.update)
+    monkeypatch.setattr(f"{TRIGGER}._UNNOTICED", 0.1)
+    monkeypatch.setattr(f"{TRIGGER}._SOON", 0.1)
+    return stand_in
+
+
+def wait(place: Place, in_test: str, seconds: float, limit: float = 60) -> dict[str, Any]:
     trigger = ApprovalTrigger(
+        question=QUESTION,
+        answer=("Reject", {"why": ""}),
         model="toy",
         tracking_uri=place.uri,
         in_test=in_test,
@@ -161,12 +202,49 @@ def wait(place: Place, in_test: str, seconds: float) -> dict[str, Any]:
             return dict(event.payload)
         raise AssertionError("no event")
 
-    return asyncio.run(first())
+    return asyncio.run(asyncio.wait_for(first(), limit))
 
 
-def test_the_wait_for_a_person_ends_with_a_newer_candidate_or_the_clock(place: Place) -> None:
+def test_the_wait_for_a_person_ends_with_a_newer_candidate_or_the_clock_and_the_question_with_it(
+    place: Place, question: QuestionStandIn
+) -> None:
     first, second = place.register("t:a"), place.register("t:b")
     place.registry.set_alias(TEST, first)
     assert wait(place, first, seconds=1) == {"timed_out": True}
+    assert question.closed_with == (["Reject"], {"why": ""})
+
+    question.closed_with = None
     place.registry.set_alias(TEST, second)
     assert wait(place, first, seconds=60) == {"superseded_by": second}
+    assert question.closed_with == (["Reject"], {"why": ""})
+
+
+def test_a_person_who_answers_at_the_last_moment_is_heard(place: Place, question: QuestionStandIn) -> None:
+    first, second = place.register("t:a"), place.register("t:b")
+    place.registry.set_alias(TEST, second)
+    question.response_received, question.responded_by_user = True, "ada"
+
+    with pytest.raises(TimeoutError):
+        wait(place, first, seconds=60, limit=1)
+    assert question.closed_with is None
+
+
+def test_a_triggerer_that_died_after_it_had_closed_the_question_is_made_up_for(
+    place: Place, question: QuestionStandIn
+) -> None:
+    first, second = place.register("t:a"), place.register("t:b")
+    place.registry.set_alias(TEST, second)
+    question.response_received = True
+
+    assert wait(place, first, seconds=60) == {"superseded_by": second}
+
+
+def test_a_question_that_cannot_be_closed_for_a_moment_is_closed_later(
+    place: Place, question: QuestionStandIn
+) -> None:
+    first, second = place.register("t:a"), place.register("t:b")
+    place.registry.set_alias(TEST, second)
+    question.away = 2
+
+    assert wait(place, first, seconds=0) == {"superseded_by": second}
+    assert question.closed_with is not None
