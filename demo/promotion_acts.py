@@ -32,6 +32,7 @@ def newer_candidate_takes_over(scene: Scene) -> str:
     run = scene.decide(scene.waiting_promotion(newest), "Reject", why="not before the weekend")
     expect(run.states["promote"], "skipped", "state of promote")
     expect(_production(scene), before, "what production answers")
+    expect(run.summaries["approve"], "rejected by admin: not before the weekend", "line of approve")
     given_way = wait_until(
         lambda: _given_way(scene), "an older candidate gives way to a newer one", timeout=90, interval=0.5
     )

@@ -164,13 +164,17 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
             line = f"version {version} is not promoted: {ended}"
             summarize(context, line)
             raise AirflowSkipException(line)
-        answer = super().execute_complete(context, event)
-        by = (answer["responded_by_user"] or {}).get("name") or "somebody"
-        why = str(answer["params_input"].get("why") or "").strip()
-        approved = answer["chosen_options"] == [self.APPROVE]
-        because = f": {why}" if why else ""
-        summarize(context, f"{'approved' if approved else 'rejected'} by {by}{because}")
-        return {"by": by, "why": why}
+        said = self._said(event)
+        option = "approved" if event.get("chosen_options") == [self.APPROVE] else "rejected"
+        # Before Airflow's own part, which leaves by an exception where the rest is to be skipped.
+        summarize(context, f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}")
+        super().execute_complete(context, event)
+        return said
+
+    def _said(self, event: Mapping[str, Any]) -> dict[str, str]:
+        """Return who answered, and why."""
+        by = (event.get("responded_by_user") or {}).get("name") or "somebody"
+        return {"by": by, "why": str((event.get("params_input") or {}).get("why") or "").strip()}
 
     def _ended(self, event: Mapping[str, Any]) -> str | None:
         if event.get("superseded_by"):
