@@ -16,8 +16,7 @@ from feature_ops.training.pod_manifest import manifest
 from feature_ops.training.recipe import Recipe
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
-NO_MANIFESTS = ("kustomization.yaml", "airflow-values.yaml")
-FILES = sorted(file.name for file in DEPLOY.glob("*.yaml") if file.name not in NO_MANIFESTS)
+FILES = sorted(file.name for file in DEPLOY.glob("*.yaml") if file.name != "kustomization.yaml")
 
 
 def documents(name: str) -> list[dict[str, Any]]:
