@@ -9,7 +9,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from feature_ops.alerts.mount import alert_apps
 from feature_ops.git.links import GitCommitLink
-from feature_ops.ui.app import FeatureStorePage
+from feature_ops.ui.app import feature_store_page
 from feature_ops.ui.links import DvcVersionLink, MlflowRunLink, ModelPageLink
 
 _PREFIX = "/feature-store"
@@ -23,7 +23,7 @@ class FeatureStorePlugin(AirflowPlugin):
     name = "feature_store"
     operator_extra_links = (GitCommitLink(), DvcVersionLink(), MlflowRunLink(), ModelPageLink())
     fastapi_apps = (
-        {"app": FeatureStorePage(), "url_prefix": _PREFIX, "name": "Feature store"},
+        {"app": feature_store_page(), "url_prefix": _PREFIX, "name": "Feature store"},
         *alert_apps(),
     )
     external_views = (

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
+    @property
+    def mlflow_page(self) -> str | None:
+        """Web address of MLflow for people, without a slash at its end; None if there is none."""
+        address = self.mlflow_url or self.mlflow_tracking_uri or ""
+        return address.rstrip("/") if address.startswith("http") else None
+
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:

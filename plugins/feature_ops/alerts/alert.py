@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from feature_ops.exceptions import BadInputError
+
+# It becomes part of a run's name.
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,64}$")]
 
 
 class Alert(BaseModel):
@@ -23,8 +26,7 @@ class Alert(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=200)
-    # Both become part of a run's name.
-    fingerprint: str = Field(pattern=r"^[0-9A-Za-z]{1,64}$")
+    fingerprint: Fingerprint
     starts_at: AwareDatetime
 
     @property

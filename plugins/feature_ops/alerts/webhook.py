@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from feature_ops.alerts.alert import Alert
+from feature_ops.alerts.alert import Alert, Fingerprint
 
 MOST_ALERTS = 100
 _Text = Annotated[str, StringConstraints(max_length=4096)]
@@ -20,7 +20,7 @@ class WebhookAlert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: dict[_Text, _Text] = Field(max_length=100)
     starts_at: AwareDatetime = Field(alias="startsAt")
-    fingerprint: str = Field(pattern=r"^[0-9A-Za-z]{1,64}$")
+    fingerprint: Fingerprint
 
     @property
     def name(self) -> str:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-from airflow.sdk import BaseOperatorLink
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
-    from airflow.sdk.types import TaskInstanceKey
+from feature_ops.ui.links import FactLink
 
 
-class GitCommitLink(BaseOperatorLink):
+class GitCommitLink(FactLink):
     """Leads to the commit in the git server's web view, if ``FEATURE_OPS_GIT_COMMIT_URL`` is set."""
 
     name = "Git commit"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task's facts hold, or nothing."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        facts = XCom.get_value(ti_key=ti_key, key="return_value")
-        return (facts or {}).get("commit_url") or ""
+    def address(self, facts: Mapping[str, Any]) -> str | None:
+        """The task's facts hold it."""
+        url = facts.get("commit_url")
+        return str(url) if url else None

@@ -48,12 +48,12 @@ class FindCandidateOperator(TrainingOperator):
             raise NothingPendingError(
                 f"nothing to promote: version {found.version} of {name} is in production"
             )
-        mlflow = (settings.mlflow_url or settings.mlflow_tracking_uri or "").rstrip("/")
+        mlflow = settings.mlflow_page
         candidate = self._scored(registry, found)
         rival = self._scored(registry, champion) if champion else None
         links = Links(
             settings.git_commit_url,
-            f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow.startswith("http") else None,
+            f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow else None,
             settings.test_service_url if in_test and in_test.version == found.version else None,
         )
         return Outcome(

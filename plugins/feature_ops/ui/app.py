@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_ops.lazy_app import LazyApp
 from feature_ops.settings import get_settings
 from feature_ops.ui.picture import Addresses, picture
 from feature_ops.ui.reading import Reader, Reading, read_all
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.types import Receive, Scope, Send
 
 _PAGES = Path(__file__).parent / "pages"
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -35,20 +34,9 @@ _REFUSED = {
 }
 
 
-class FeatureStorePage:
-    """
-    The page as an ASGI app that is made when somebody asks for it.
-
-    Airflow imports plugins at the start of every process, and only the API server has use for FastAPI.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on."""
-        await self._app(scope, receive, send)
-
-    @cached_property
-    def _app(self) -> FastAPI:
-        return create_app(Reader(read_all))
+def feature_store_page() -> LazyApp:
+    """Return the page as an ASGI app."""
+    return LazyApp(lambda: create_app(Reader(read_all)))
 
 
 def create_app(reader: Reader) -> FastAPI:
@@ -93,10 +81,9 @@ def create_app(reader: Reader) -> FastAPI:
 def told(reading: Reading) -> dict[str, Any]:
     """Return what the page asks for, as plain JSON."""
     settings = get_settings()
-    mlflow = settings.mlflow_url or settings.mlflow_tracking_uri or ""
     addresses = Addresses(
         commit=settings.git_commit_url,
-        mlflow=mlflow.rstrip("/") if mlflow.startswith("http") else None,
+        mlflow=settings.mlflow_page,
         services={"champion": settings.production_service_url, "test": settings.test_service_url},
     )
     return {

@@ -50,9 +50,8 @@ class MlflowRunLink(FactLink):
 
     def address(self, facts: Mapping[str, Any]) -> str | None:
         """MLflow knows a run's experiment by itself."""
-        settings, run_id = get_settings(), facts.get("run_id")
-        mlflow = (settings.mlflow_url or settings.mlflow_tracking_uri or "").rstrip("/")
-        return f"{mlflow}/#/runs/{run_id}" if run_id and mlflow.startswith("http") else None
+        mlflow, run_id = get_settings().mlflow_page, facts.get("run_id")
+        return f"{mlflow}/#/runs/{run_id}" if run_id and mlflow else None
 
 
 class ModelPageLink(FactLink):
