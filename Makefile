@@ -28,18 +28,36 @@ demo: $(READY)  ## Start the whole stack and run it until Ctrl-C
 demo-reset: $(READY)  ## Remove all that the demo keeps
 	@$(BIN)/python -m demo reset
 
+COMPOSE := docker compose
+.PHONY: up
+up:  ## Start the whole stack in containers (needs Docker)
+	@python3 deploy/compose/passwords.py .env
+	@mkdir -p inbox
+	@$(COMPOSE) up --build --detach
+	@$(COMPOSE) logs --follow --no-log-prefix first-runs
+	@test "$$($(COMPOSE) ps --all --format '{{.ExitCode}}' first-runs)" = 0
+	@echo "Airflow is at http://localhost:8080 (admin; its password is AIRFLOW_ADMIN_PASSWORD in .env)."
+
+.PHONY: down
+down:  ## Stop the containers; what they have kept stays (docker compose down --volumes removes it)
+	@$(COMPOSE) down
+
 .PHONY: shell
 shell: $(READY)  ## Open a shell in which feast, dvc and git find the running demo
 	@$(BIN)/python -m demo shell
 
 .PHONY: story
-story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parquet NEW=b.parquet SONG=id
-	@$(BIN)/python -m demo story $(if $(BASE),--base "$(BASE)") $(if $(NEW),--new "$(NEW)") $(if $(SONG),--song "$(SONG)")
+story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parquet NEW=b.parquet SONG=id STACK=compose
+	@$(BIN)/python -m demo story $(if $(BASE),--base "$(BASE)") $(if $(NEW),--new "$(NEW)") $(if $(SONG),--song "$(SONG)") $(if $(STACK),--stack "$(STACK)")
 
 .PHONY: test
 test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
 	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/unit tests/integration)
 	@$(if $(ARGS),,$(BIN)/python -m pytest tests/e2e)
+
+.PHONY: test-containers
+test-containers: $(READY)  ## Bring the containers up on podman, use them, kill some (needs root, Debian's podman)
+	@$(BIN)/python -m pytest $(or $(ARGS),tests/compose)
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Play random sequences of runs against the model; EXAMPLES=2000 by default
@@ -50,7 +68,7 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/hadolint model/Dockerfile
+	@$(BIN)/hadolint Dockerfile model/Dockerfile deploy/mlflow/Dockerfile
 
 .PHONY: bench
 bench: $(READY)  ## Measure the ETL against an empty DAG, verdicts on commits and predictions against stock Feast
@@ -67,6 +85,6 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index
 lock: $(READY)  ## Lock the versions anew after a change of requirements*.in; UPGRADE=1 takes newer ones
 	@# Developers need everything at once, so their versions are the ones that everybody gets.
 	@$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) requirements-dev.in --output-file requirements-dev.txt
-	@for part in requirements model/requirements; do \
+	@for part in requirements model/requirements deploy/mlflow/requirements; do \
 		$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) $$part.in --constraints requirements-dev.txt --output-file $$part.txt || exit 1; \
 	done

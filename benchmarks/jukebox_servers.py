@@ -13,8 +13,9 @@ import psutil
 
 from demo.model_service import ALIASES, ModelService
 from demo.processes import clean_environment
+from demo.progress import Progress
 from demo.rankings import rankings
-from demo.servers import Progress, Servers
+from demo.servers import Servers
 from demo.songs import catalogue
 from demo.waiting import wait_until
 

@@ -129,12 +129,20 @@ def main() -> int:
     story_parser.add_argument("--base", type=Path, help="parquet file of songs that are there at first")
     story_parser.add_argument("--new", type=Path, help="parquet file with new songs")
     story_parser.add_argument("--song", help="id of the new song to follow")
+    story_parser.add_argument(
+        "--stack",
+        choices=("own", "compose"),
+        default="own",
+        help="a stack of its own, or the one that `make up` has started",
+    )
     arguments = parser.parse_args()
     home = arguments.home.resolve()
     try:
         if arguments.command == "story":
-            from demo.story import play
+            from demo.story import play, play_on_containers
 
+            if arguments.stack == "compose":
+                return play_on_containers(arguments.new, arguments.song)
             return play(arguments.base, arguments.new, arguments.song)
         if arguments.command == "shell":
             return shell(home, arguments.arguments)

@@ -1,5 +1,5 @@
 """
-What a first start puts into the servers.
+What a first start puts into the servers, in processes or in containers.
 
 Each part looks at what is there and adds what is missing, so that a first start which was killed
 anywhere is completed by the next one.
@@ -7,6 +7,7 @@ anywhere is completed by the next one.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from pathlib import Path
 from demo.airflow_api import AirflowApi
 from demo.errors import DemoError
 from demo.first_runs import FirstRuns
+from demo.object_store import create_bucket
 from demo.processes import clean_environment
-from demo.servers import Servers
 from feature_ops.feast.applied_commit import AppliedCommit
+from feature_ops.object_store import ObjectStore
 
 BUCKETS = ("data", "data-cache", "models")
 RANKINGS = "data/song_rankings/rankings.parquet"
@@ -41,28 +43,38 @@ class Bootstrap:
     """
     Fills the servers of a stack.
 
-    :param environment: the variables with which feast and git find the servers.
+    :param git_url: the repository, which is there; it may be empty.
+    :param environment: the variables with which feast and git find the servers and sign in.
     :param project: the folder that holds feature_repo/ and model/.
     :param inbox: where the catalogue is put.
     """
 
-    def __init__(self, servers: Servers, environment: Mapping[str, str], project: Path, inbox: Path) -> None:
-        self._servers = servers
+    def __init__(
+        self,
+        object_store: ObjectStore,
+        git_url: str,
+        environment: Mapping[str, str],
+        project: Path,
+        inbox: Path,
+    ) -> None:
+        self._object_store = object_store
+        self._git_url = git_url
         self._environment = environment
         self._project = project
-        self._feature_repo = project / "feature_repo"
         self._inbox = inbox
 
     def create_buckets(self) -> None:
         """Create the buckets, which the other parts need."""
         for bucket in BUCKETS:
-            self._servers.create_bucket(bucket)
+            create_bucket(self._object_store, bucket)
 
     def prepare(self) -> None:
-        """Create the git repository, and apply the feature definitions the first time."""
-        self._servers.create_repository(REPOSITORY)
-        self._seed_repository()
-        self._apply_features()
+        """Push the first commit, and apply its feature definitions."""
+        with tempfile.TemporaryDirectory(prefix="jukebox-") as folder:
+            work = Path(folder, REPOSITORY)
+            if not self._git("ls-remote", self._git_url, "refs/heads/main", cwd=Path(folder)):
+                self._seed_repository(work)
+            self._apply_features(work)
 
     def create_pool(self, api: AirflowApi) -> None:
         """Create the pool; without it tasks that ask for it are never scheduled."""
@@ -79,7 +91,7 @@ class Bootstrap:
         from demo.rankings import rankings
         from demo.songs import catalogue as generated
 
-        store = self._servers.object_store
+        store = self._object_store
         if store.exists(f"s3://{RANKINGS}"):
             return
         charts = rankings(generated() if catalogue is None else pd.read_parquet(catalogue))
@@ -113,46 +125,41 @@ class Bootstrap:
             shutil.copyfile(catalogue, target)
         return target
 
-    def _seed_repository(self) -> None:
-        bare = self._servers.home / "git" / f"{REPOSITORY}.git"
-        if self._git("rev-parse", "--verify", "--quiet", "main", cwd=bare, check=False):
-            return
-        with tempfile.TemporaryDirectory(dir=self._servers.home) as folder:
-            work = Path(folder)
-            self._git("init", "--quiet", "--initial-branch=main", cwd=work)
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            for part in ("feature_repo", "model"):
-                shutil.copytree(self._project / part, work / part, ignore=ignored)
-            (work / "README.md").write_text(README)
-            (work / ".gitignore").write_text("__pycache__/\n")
-            self._git("add", "--all", cwd=work)
-            self._git("commit", "--quiet", "--message=Define the features of a song and the model", cwd=work)
-            self._git("push", "--quiet", str(bare), "main", cwd=work)
+    def _seed_repository(self, work: Path) -> None:
+        self._git("init", "--quiet", "--initial-branch=main", str(work), cwd=work.parent)
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+        for part in ("feature_repo", "model"):
+            shutil.copytree(self._project / part, work / part, ignore=ignored)
+        (work / "README.md").write_text(README)
+        (work / ".gitignore").write_text("__pycache__/\n")
+        self._git("add", "--all", cwd=work)
+        self._git("commit", "--quiet", "--message=Define the features of a song and the model", cwd=work)
+        self._git("push", "--quiet", self._git_url, "main", cwd=work)
 
-    def _git(self, *arguments: str, cwd: Path, check: bool = True) -> str:
+    def _apply_features(self, work: Path) -> None:
+        """Apply the first commit, and say so to the registry; later ones are applied by their DAG."""
+        registry = AppliedCommit(self._environment["FEAST_REGISTRY_URL"], PROJECT_NAME)
+        if registry.state().applied is not None:
+            return
+        if not work.exists():
+            self._git("clone", "--quiet", self._git_url, str(work), cwd=work.parent)
+        first = self._git("rev-list", "--max-parents=0", "main", cwd=work)
+        self._run([str(Path(sys.executable).with_name("feast")), "apply"], self._project / "feature_repo")
+        registry.finish(first)
+
+    def _git(self, *arguments: str, cwd: Path) -> str:
+        return self._run(["git", *arguments], cwd)
+
+    def _run(self, command: list[str], cwd: Path) -> str:
         identity = {"NAME": "Jukebox team", "EMAIL": "jukebox@localhost"}
         names = {f"GIT_{role}_{key}": v for role in ("AUTHOR", "COMMITTER") for key, v in identity.items()}
-        environment = clean_environment(**names, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null")
+        # No settings of the user's own, such as a template folder or a credential store.
+        git = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, **names}
+        environment = clean_environment(**{**self._environment, **git})
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
-        if check and done.returncode:
-            raise DemoError(f"git {arguments[0]} failed: {done.stderr.strip()[-300:]}")
+        if done.returncode:
+            told = (done.stderr.strip() or done.stdout.strip())[-500:]
+            raise DemoError(f"{Path(command[0]).name} {command[1]} failed: {told}; start again.")
         return done.stdout.strip()
-
-    def _apply_features(self) -> None:
-        """Apply the first commit, and say so to the registry; later ones are applied by their DAG."""
-        stamp = self._servers.home / "applied"
-        if stamp.exists():
-            return
-        self._servers.processes.run(
-            "feast-apply",
-            [Path(sys.executable).with_name("feast"), "apply"],
-            environment=clean_environment(**self._environment),
-            cwd=self._feature_repo,
-            remedy="correct feature_repo/ and start again",
-        )
-        bare = self._servers.home / "git" / f"{REPOSITORY}.git"
-        first = self._git("rev-list", "--max-parents=0", "main", cwd=bare)
-        AppliedCommit(self._environment["FEAST_REGISTRY_URL"], PROJECT_NAME).finish(first)
-        stamp.touch()

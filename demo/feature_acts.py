@@ -121,11 +121,11 @@ def burst_of_commits(scene: Scene) -> str:
 
 def triggerer_is_killed(scene: Scene) -> str:
     """A push while nobody watches is applied when somebody watches again."""
-    scene.stack.airflow.kill_component("triggerer")
+    scene.stack.kill_component("triggerer")
     push = scene.data_scientist.push(
         "Serve loudness again", {SERVICE: lambda text: text.replace(_COMMENTED_OUT, _LOUDNESS)}
     )
-    scene.stack.airflow.start_component("triggerer")
+    scene.stack.start_component("triggerer")
     run = scene.follow(push)
     expect(run.states["apply"], "success", "state of apply")
     expect(len(scene.service_features()), 13, "features of serving_fs")

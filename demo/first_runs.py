@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from demo.airflow_api import ENDED, AirflowApi
 from demo.errors import DemoError
-from demo.servers import Progress
+from demo.progress import Progress
 from demo.waiting import wait_until
 
 
@@ -15,11 +14,11 @@ class FirstRuns:
     """
     Runs DAGs for a first start and tells how it goes.
 
-    :param logs: folder of Airflow's logs, which a failure names.
+    :param logs: where Airflow's logs are, which a failure names.
     :param progress: told each task's line.
     """
 
-    def __init__(self, api: AirflowApi, logs: Path, progress: Progress) -> None:
+    def __init__(self, api: AirflowApi, logs: str, progress: Progress) -> None:
         self._api = api
         self._logs = logs
         self._progress = progress
@@ -48,7 +47,7 @@ class FirstRuns:
         else:
             run_id = self._api.trigger(dag_id, conf(), f"{name}_{len(states) + 1}")
         if self._follow(dag_id, run_id) == "failed":
-            raise DemoError(f"{title} failed, see above and {self._logs}: `make demo` tries it once more.")
+            raise DemoError(f"{title} failed, see above and {self._logs}: the next start tries it once more.")
 
     def _follow(self, dag_id: str, run_id: str) -> str:
         """Tell each task's line as it ends; returns the run's last state."""

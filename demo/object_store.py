@@ -87,13 +87,7 @@ class SeaweedFS:
 
     def create_bucket(self, name: str) -> None:
         """Create the bucket unless it exists."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self.store.client.create_bucket(Bucket=name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
-                raise
+        create_bucket(self.store, name)
 
     def remove_bucket(self, name: str) -> None:
         """Remove the bucket with all that is in it."""
@@ -135,6 +129,17 @@ class SeaweedFS:
             endpoint_url=self.store.endpoint_url,
             config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=20),
         )
+
+
+def create_bucket(store: ObjectStore, name: str) -> None:
+    """Create the bucket unless it exists."""
+    from botocore.exceptions import ClientError
+
+    try:
+        store.client.create_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
+            raise
 
 
 def weed() -> Path:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from demo.airflow_api import ENDED, AirflowApi
 from demo.asking import Answer, SteadyCrowd, predict
+from demo.container_stack import ContainerStack
 from demo.data_scientist import DataScientist, Push
 from demo.stack import Stack
 from demo.steady_reader import SteadyReader
@@ -80,7 +81,7 @@ class Scene:
     :param new: songs that come in during the story; ``song_id`` is one of them.
     """
 
-    stack: Stack
+    stack: Stack | ContainerStack
     base: pd.DataFrame
     new: pd.DataFrame
     song_id: str
@@ -130,9 +131,8 @@ class Scene:
 
     def put_in_inbox(self, name: str, songs: pd.DataFrame) -> str:
         """Write the songs as a parquet file that the demo may ingest; returns its ``file://`` URL."""
-        path = self.stack.inbox / name
-        songs.to_parquet(path, index=False)
-        return path.as_uri()
+        songs.to_parquet(self.stack.inbox / name, index=False)
+        return self.stack.dataset_url(name)
 
     def run_etl(self, dataset_url: str, **conf: object) -> EtlRun:
         """Trigger the ETL as its form does and wait for its end; a failed run is a StoryError."""
@@ -259,7 +259,7 @@ class Scene:
         """Return every row that Feast's offline store holds."""
         import pyarrow.dataset
 
-        store = self.stack.servers.object_store
+        store = self.stack.object_store
         files = pyarrow.dataset.dataset(
             "data/song_properties/", filesystem=store.filesystem, format="parquet"
         )

@@ -13,11 +13,10 @@ from demo.parallel import in_parallel
 from demo.ports import Ports
 from demo.postgres import Postgres
 from demo.processes import Processes
+from demo.progress import Progress
 from demo.site import Site
 from demo.valkey import Valkey
 from feature_ops.object_store import ObjectStore
-
-Progress = Callable[[str], None]
 
 
 class Servers:

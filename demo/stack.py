@@ -14,9 +14,13 @@ from demo.connections import connection_variables
 from demo.credentials import write_private
 from demo.errors import DemoError
 from demo.first_runs import FirstRuns
+from demo.git_environment import git_environment
 from demo.model_service import ALIASES, ModelService
 from demo.parallel import in_parallel
-from demo.servers import Progress, Servers
+from demo.progress import Progress
+from demo.quiet import quiet_variables
+from demo.servers import Servers
+from feature_ops.object_store import ObjectStore
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -75,6 +79,15 @@ class Stack:
         """Folder whose files the ETL may ingest by ``file://`` URL."""
         return self.home / "inbox"
 
+    def dataset_url(self, name: str) -> str:
+        """Return the URL by which the ETL reads a file of the inbox."""
+        return (self.inbox / name).as_uri()
+
+    @property
+    def object_store(self) -> ObjectStore:
+        """The S3 server and how to sign in to it."""
+        return self.servers.object_store
+
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI and API."""
@@ -132,6 +145,14 @@ class Stack:
         """Return the variables with which feast, dvc, git and Python find this stack."""
         return dict(self._environment)
 
+    def kill_component(self, component: str) -> None:
+        """Kill one component of Airflow, in the middle of what it does."""
+        self.airflow.kill_component(component)
+
+    def start_component(self, component: str) -> None:
+        """Start one component of Airflow, without waiting until it works."""
+        self.airflow.start_component(component)
+
     @property
     def airflow(self) -> Airflow:
         """Airflow's components."""
@@ -154,7 +175,8 @@ class Stack:
             plugins=PROJECT / "plugins",
             settings=self._settings(feast),
         )
-        bootstrap = Bootstrap(self.servers, self._environment, PROJECT, self.inbox)
+        self.servers.create_repository(REPOSITORY)
+        bootstrap = Bootstrap(self.servers.object_store, self.git_url, self._environment, PROJECT, self.inbox)
         bootstrap.create_buckets()
 
         def start_airflow() -> None:
@@ -173,7 +195,7 @@ class Stack:
         # Last, since each of them imports Feast when it is up, which would slow down all others.
         in_parallel([service.start for service in self._services.values()], abort=self.servers.stop)
         if self._load:
-            runs = FirstRuns(airflow.api, self.home / "airflow" / "logs", progress)
+            runs = FirstRuns(airflow.api, str(self.home / "airflow" / "logs"), progress)
             bootstrap.load_catalogue(runs, self._catalogue)
             bootstrap.train_model(runs)
             self._wait_for_models(progress)
@@ -213,42 +235,14 @@ class Stack:
         return {
             **feast,
             **self.servers.object_store.environment(),
-            **self._git_variables(),
+            **git_environment(self.servers.git.url, self.servers.git_login, self.servers.git_password),
+            "JUKEBOX_GIT_URL": self.git_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             **quiet_variables(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        }
-
-    def _git_variables(self) -> dict[str, str]:
-        """Let git find the password in the environment, for this server only."""
-        helper = f"credential.{self.servers.git.url}.helper"
-        return {
-            "JUKEBOX_GIT_URL": self.git_url,
-            "JUKEBOX_GIT_PASSWORD": self.servers.git_password,
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_COUNT": "2",
-            # An empty helper first: it clears the user's own, which would store the password.
-            "GIT_CONFIG_KEY_0": helper,
-            "GIT_CONFIG_VALUE_0": "",
-            "GIT_CONFIG_KEY_1": helper,
-            "GIT_CONFIG_VALUE_1": (
-                f'!f() {{ test "$1" = get && echo username={self.servers.git_login} '
-                '&& echo "password=$JUKEBOX_GIT_PASSWORD"; }; f'
-            ),
         }
 
 
 def environment_file(home: Path) -> Path:
     """Return the file from which `make shell` reads the environment of a running stack."""
     return home / "environment.json"
-
-
-def quiet_variables() -> dict[str, str]:
-    """Return the variables that keep the tools from reporting home."""
-    return {
-        "FEAST_USAGE": "False",
-        "DVC_NO_ANALYTICS": "1",
-        "SCARF_NO_ANALYTICS": "true",
-        "DO_NOT_TRACK": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }

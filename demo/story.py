@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 
 from demo.acts import ACTS
+from demo.container_stack import ContainerStack
 from demo.scene import KEY, Scene, StoryError
 from demo.songs import NEW_SONG_ID, write_catalogue, write_new_song
 from demo.stack import Stack
@@ -25,25 +27,51 @@ def play(base: Path | None, new: Path | None, song: str | None) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="feature-ops-story-") as folder:
         home = Path(folder)
-        base = base or _generated(home / "catalogue.parquet", write_catalogue)
-        new = new or _generated(home / "new_song.parquet", write_new_song)
-        base_songs, new_songs = _songs(base), _songs(new)
-        song = song or (NEW_SONG_ID if (new_songs[KEY] == NEW_SONG_ID).any() else new_songs[KEY].iloc[0])
-        _check_cast(base, base_songs, new, new_songs, song)
+        base = base or written(home / "catalogue.parquet", write_catalogue)
+        actors = cast(home, base, new, song)
         stack = Stack(home / "stack", catalogue=base)
         started = time.monotonic()
         try:
             stack.start(lambda line: print(f"  {line}", flush=True))
             print(f"stack: up with the catalogue loaded in {time.monotonic() - started:.1f} s", flush=True)
-            passed = _play_acts(Scene(stack, base_songs, new_songs, song))
+            return _play_acts(Scene(stack, *actors))
         finally:
             stack.stop()
+
+
+def play_on_containers(new: Path | None, song: str | None) -> int:
+    """
+    Play every act on the stack of docker-compose.yaml, fresh from its first start; returns the exit code.
+
+    :param new: the file that comes in; generated if None.
+    :param song: id of the new song to follow; the only or first one in ``new`` if None.
+    """
+    stack = ContainerStack()
+    with tempfile.TemporaryDirectory(prefix="feature-ops-story-") as folder, closing(stack):
+        home = Path(folder)
+        actors = cast(home, written(home / "catalogue.parquet", write_catalogue), new, song)
+        return _play_acts(Scene(stack, *actors))
+
+
+def cast(
+    home: Path, base: Path, new: Path | None = None, song: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Return the songs that are there at first, those that come in, and the one to follow."""
+    new = new or written(home / "new_song.parquet", write_new_song)
+    base_songs, new_songs = _songs(base), _songs(new)
+    song = song or (NEW_SONG_ID if (new_songs[KEY] == NEW_SONG_ID).any() else new_songs[KEY].iloc[0])
+    _check_cast(base, base_songs, new, new_songs, song)
+    return base_songs, new_songs, song
+
+
+def _play_acts(scene: Scene) -> int:
+    """Play the acts in order and stop at the first that fails; returns the exit code."""
+    passed = _passed(scene)
     print(f"story: {passed} of {len(ACTS)} acts passed")
     return 0 if passed == len(ACTS) else 1
 
 
-def _play_acts(scene: Scene) -> int:
-    """Play the acts in order and stop at the first that fails; returns how many passed."""
+def _passed(scene: Scene) -> int:
     for number, act in enumerate(ACTS, start=1):
         started = time.monotonic()
         try:
@@ -55,7 +83,8 @@ def _play_acts(scene: Scene) -> int:
     return len(ACTS)
 
 
-def _generated(path: Path, write: object) -> Path:
+def written(path: Path, write: object) -> Path:
+    """Return the path, after ``write(path)``."""
     assert callable(write)
     write(path)
     return path

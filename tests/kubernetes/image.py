@@ -34,9 +34,14 @@ def model_image(podman: Podman) -> str:
     return name
 
 
-def _build(podman: Podman, name: str) -> None:
+def ensure_base(podman: Podman) -> None:
+    """Make the image that the Dockerfiles begin with, unless it is there."""
     if podman.attempt("image", "exists", BASE) is None:
         _make_base(podman)
+
+
+def _build(podman: Podman, name: str) -> None:
+    ensure_base(podman)
     # In a chroot, since there may be no cgroups to build in; its packages are kept for the next one.
     podman.run(["buildah", "bud", "--layers", "--isolation", "chroot", "--tag", name, str(MODEL)])
 

@@ -16,7 +16,8 @@ from feature_ops.training.pod_manifest import manifest
 from feature_ops.training.recipe import Recipe
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
-FILES = sorted(file.name for file in DEPLOY.glob("*.yaml") if file.name != "kustomization.yaml")
+NO_MANIFESTS = ("kustomization.yaml", "airflow-values.yaml")
+FILES = sorted(file.name for file in DEPLOY.glob("*.yaml") if file.name not in NO_MANIFESTS)
 
 
 def documents(name: str) -> list[dict[str, Any]]:

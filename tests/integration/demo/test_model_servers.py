@@ -96,7 +96,7 @@ def own_bucket(servers: Servers) -> Iterator[None]:
 def test_the_charts_are_uploaded_once(servers: Servers, own_bucket: None, tmp_path: Path) -> None:
     songs = tmp_path / "catalogue.parquet"
     catalogue().head(500).to_parquet(songs)
-    bootstrap = Bootstrap(servers, {}, PROJECT, tmp_path)
+    bootstrap = Bootstrap(servers.object_store, "", {}, PROJECT, tmp_path)
     bootstrap.upload_rankings(songs)
     charts = pd.read_parquet(RANKINGS, filesystem=servers.object_store.filesystem)
     assert set(charts["spotify_id"]) <= set(catalogue().head(500)["spotify_id"])

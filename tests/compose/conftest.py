@@ -1,0 +1,70 @@
+"""The stack of docker-compose.yaml, brought up by Compose on podman."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from demo.container_stack import PORTS, ContainerStack
+from demo.ports import Ports
+from demo.scene import Scene
+from demo.songs import write_catalogue
+from demo.story import cast, written
+from deploy.compose.passwords import complete
+from tests.compose.compose import Compose
+from tests.compose.images import build_images
+from tests.kubernetes.podman import Podman
+
+NEEDED = ("podman", "buildah", "runc", "netavark", "debootstrap")
+
+
+@pytest.fixture(scope="session")
+def compose() -> Iterator[Compose]:
+    """The stack, up and filled by its first start; where podman is missing, tests are skipped."""
+    missing = [
+        name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/lib/podman") is None
+    ]
+    if missing:
+        message = f"no {', '.join(missing)} on this machine (Debian: apt-get install {' '.join(missing)})"
+        if os.environ.get("CI"):
+            pytest.fail(f"{message}: .ci/run installs it")
+        pytest.skip(message)
+    with tempfile.TemporaryDirectory(prefix="feature-ops-compose-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        podman = Podman(home)
+        build_images(podman)
+        inbox = home / "inbox"
+        inbox.mkdir()
+        # Root of this machine writes, users of containers read and write.
+        inbox.chmod(0o777)
+        free = Ports(home / "ports.json", print)
+        settings = {
+            **{name: free.find(name) for name in PORTS},
+            "INBOX": inbox,
+            "FEATURE_OPS_WATCH_INTERVAL": 2,
+        }
+        environment = home / ".env"
+        environment.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        complete(environment)
+        stack = Compose(podman, home)
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.close()
+
+
+@pytest.fixture(scope="session")
+def scene(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """The story's stage on that stack."""
+    folder = tmp_path_factory.mktemp("songs")
+    stack = ContainerStack(compose.home / ".env", compose.command)
+    with closing(stack):
+        yield Scene(stack, *cast(folder, written(folder / "catalogue.parquet", write_catalogue)))
