@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from feature_ops.feast.tables import create_missing, open_engine
 if TYPE_CHECKING:
     from sqlalchemy import Delete, Engine, Table
 
-TABLE = "feature_ops_backfills"
+TABLE = "feature_ops_unfinished_backfills"
 
 
 @dataclass(frozen=True)
@@ -21,12 +20,14 @@ class Backfill:
     """
     One writing of a view's whole history, cut into shards of keys.
 
+    :param begun_by: the run that began it.
     :param definition: the view's definition that is written.
     :param files: names of the files that were there when it began.
     :param shards: how many shards there are.
     :param done: how many of them, from the first, are online.
     """
 
+    begun_by: str
     definition: str
     files: tuple[str, ...]
     shards: int
@@ -51,10 +52,10 @@ class BackfillProgress:
             row = connection.execute(wanted).first()
         if row is None:
             return None
-        return Backfill(row.definition, tuple(json.loads(row.files)), row.shards, row.done)
+        return Backfill(row.begun_by, row.definition, tuple(json.loads(row.files)), row.shards, row.done)
 
-    def begin(self, project: str, view: str, definition: str, files: Sequence[str], shards: int) -> Backfill:
-        """Note that one begins, in place of another that was not finished."""
+    def begin(self, project: str, view: str, backfill: Backfill) -> Backfill:
+        """Note that one begins, in place of another that was not finished, and return it."""
         table = self._table
         with self._engine.begin() as connection:
             connection.execute(self._row(project, view))
@@ -62,13 +63,14 @@ class BackfillProgress:
                 table.insert().values(
                     project=project,
                     feature_view=view,
-                    definition=definition,
-                    files=json.dumps(list(files)),
-                    shards=shards,
-                    done=0,
+                    begun_by=backfill.begun_by,
+                    definition=backfill.definition,
+                    files=json.dumps(backfill.files),
+                    shards=backfill.shards,
+                    done=backfill.done,
                 )
             )
-        return Backfill(definition, tuple(files), shards, 0)
+        return backfill
 
     def advance(self, project: str, view: str, done: int) -> None:
         """Note that so many shards are online."""
@@ -99,6 +101,7 @@ class BackfillProgress:
             MetaData(),
             Column("project", String(255), primary_key=True),
             Column("feature_view", String(255), primary_key=True),
+            Column("begun_by", Text, nullable=False),
             Column("definition", Text, nullable=False),
             Column("files", Text, nullable=False),
             Column("shards", Integer, nullable=False),

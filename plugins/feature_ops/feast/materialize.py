@@ -74,6 +74,7 @@ class Materializer:
     is written whole; of any other only the files that the ledger lacks.
 
     :param source_uri: where the views' source must be: the history's place.
+    :param run_id: the run that loads, as the ledger names it.
     """
 
     store: FeatureStore
@@ -81,6 +82,7 @@ class Materializer:
     progress: BackfillProgress
     history: History
     source_uri: str
+    run_id: str
 
     def load(self, *, full_refresh: bool = False) -> Materialization:
         """
@@ -126,7 +128,8 @@ class Materializer:
         if not wanted:
             raise NothingPendingError(self._nothing_pending(plans.values()))
         rows = sum(
-            self._load_view(views[view], pending, online[view], end) for view, pending in wanted.items()
+            self._load_view(views[view], pending, online[view], end, full_refresh)
+            for view, pending in wanted.items()
         )
         return Materialization(
             files={view: pending.files for view, pending in wanted.items()},
@@ -137,11 +140,11 @@ class Materializer:
             definitions={view: ViewDefinition.of(views[view]).to_json() for view in wanted},
         )
 
-    def record(self, done: Materialization, run_id: str) -> None:
+    def record(self, done: Materialization) -> None:
         """Note in the ledger that the files are online."""
         for view, files in done.files.items():
             with passing(CommitPoint.LEDGER_RECORDED):
-                self.ledger.record(self.store.project, view, files, run_id, done.definitions[view])
+                self.ledger.record(self.store.project, view, files, self.run_id, done.definitions[view])
             with passing(CommitPoint.BACKFILL_FINISHED):
                 self.progress.finish(self.store.project, view)
 
@@ -185,12 +188,17 @@ class Materializer:
         return self.ledger.now()
 
     def _load_view(
-        self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
+        self,
+        view: FeatureView,
+        pending: Pending,
+        online: Mapping[str, OnlineFile],
+        end: datetime,
+        full_refresh: bool,
     ) -> int:
         _log_plan(view.name, pending)
         # Without a start there are nothing but files without rows.
         if pending.start and not online and can_be_sharded(self.store, view, self.history):
-            return self._load_whole(view, pending, pending.start, end)
+            return self._load_whole(view, pending, pending.start, end, full_refresh)
         self._narrow(view)
         return self._load_files(view, pending, online, end)
 
@@ -212,9 +220,11 @@ class Materializer:
             self.store.materialize(pending.start, end, [view.name])
         return rows.count
 
-    def _load_whole(self, view: FeatureView, pending: Pending, start: datetime, end: datetime) -> int:
+    def _load_whole(
+        self, view: FeatureView, pending: Pending, start: datetime, end: datetime, full_refresh: bool
+    ) -> int:
         names = [file.name for file in pending.files]
-        backfill = self._backfill(view, names, sum(file.rows for file in pending.files))
+        backfill = self._backfill(view, names, sum(file.rows for file in pending.files), full_refresh)
 
         def write(view: FeatureView, until: datetime) -> None:
             WholeHistory(self.store, view, self.history, names, until).write(backfill, self.progress)
@@ -233,14 +243,25 @@ class Materializer:
         written = {file.name: file for file in pending.files if file.name in begun_with}
         return rows.count + self._load_files(view, plan(came_since, written.values(), end), written, end)
 
-    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int) -> Backfill:
-        """Return the unfinished backfill if it writes the same definition, else a new one."""
+    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int, full_refresh: bool) -> Backfill:
+        """
+        Return the unfinished backfill if it writes the same definition, else a new one.
+
+        A full refresh goes on only with what its own run began: people ask for one when the online
+        store may have lost what an earlier run wrote.
+        """
         project, definition = self.store.project, ViewDefinition.of(view).to_json()
         unfinished = self.progress.unfinished(project, view.name)
-        if unfinished and unfinished.definition == definition and set(unfinished.files) <= set(names):
+        if (
+            unfinished
+            and unfinished.definition == definition
+            and set(unfinished.files) <= set(names)
+            and (not full_refresh or unfinished.begun_by == self.run_id)
+        ):
             return unfinished
+        begun = Backfill(self.run_id, definition, tuple(names), shards_of(rows), done=0)
         with passing(CommitPoint.BACKFILL_BEGUN):
-            return self.progress.begin(project, view.name, definition, names, shards_of(rows))
+            return self.progress.begin(project, view.name, begun)
 
     def _narrow(self, view: FeatureView) -> None:
         """Note, before rows without a feature are written, that not all rows have it any more."""

@@ -63,7 +63,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
             progress = BackfillProgress(hook.registry_url())
-            materializer = Materializer(store, ledger, progress, history, self.dataset.uri)
+            materializer = Materializer(store, ledger, progress, history, self.dataset.uri, run_id)
             try:
                 with reading_history(history.uris, hook.object_store):
                     done = materializer.load(full_refresh=_is_true(self.full_refresh))
@@ -78,7 +78,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
             # has this to tell.
             with passing(CommitPoint.RESULT_KEPT):
                 context["task_state_store"].set(_DONE, {"summary": outcome.summary, "facts": outcome.facts})
-            materializer.record(done, run_id)
+            materializer.record(done)
         self._announce(context, outcome.facts)
         return outcome
 
@@ -146,17 +146,18 @@ class BackfillOperator(ReconcilingOperator):
         ledger, progress = Ledger(hook.registry_url()), BackfillProgress(hook.registry_url())
         store = hook.store()
         self._opened = store, ledger
+        run_id = context["dag_run"].run_id
         finished, idle = [], []
         for dataset in self.datasets:
             with hook.lock():
                 history = History.from_store(dataset, hook.object_store)
-                materializer = Materializer(store, ledger, progress, history, dataset.uri)
+                materializer = Materializer(store, ledger, progress, history, dataset.uri, run_id)
                 try:
                     done = materializer.backfill()
                 except NothingPendingError as nothing:
                     idle.append(str(nothing))
                     continue
-                materializer.record(done, context["dag_run"].run_id)
+                materializer.record(done)
                 finished.append(done)
         if not finished:
             raise NothingPendingError("; ".join(idle))

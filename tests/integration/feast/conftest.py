@@ -178,7 +178,7 @@ class Radio:
 
     def materializer(self) -> Materializer:
         history = History.from_store(TRACKS, self.servers.object_store)
-        return Materializer(self.store(), self.ledger, self.progress, history, TRACKS.uri)
+        return Materializer(self.store(), self.ledger, self.progress, history, TRACKS.uri, "run")
 
     def materialized_again(self) -> str:
         """Return why a run that finds nothing new is skipped."""
@@ -284,7 +284,7 @@ class Alone:
     def materializer(self) -> Materializer:
         history = History.from_folder(TRACKS, self.history_folder)
         progress = BackfillProgress(self.database_url)
-        return Materializer(self.store(), self.ledger, progress, history, str(self.history_folder))
+        return Materializer(self.store(), self.ledger, progress, history, str(self.history_folder), "run")
 
     def verify(self, done: Materialization) -> tuple[int, int]:
         history = History.from_folder(TRACKS, self.history_folder)

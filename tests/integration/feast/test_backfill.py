@@ -149,6 +149,25 @@ def test_a_killed_backfill_goes_on_and_loses_no_row_that_came_meanwhile(
     assert radio.progress.unfinished("radio", "tracks") is None
 
 
+def test_a_full_refresh_fills_a_store_that_was_emptied_while_a_backfill_stood_unfinished(
+    radio: Radio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"key {number}" for number in range(12)]
+    radio.publish(*((key, "2024-01-01", 0.1) for key in keys))
+    monkeypatch.setenv("FEATURE_OPS_BACKFILL_SHARD_ROWS", "3")
+    get_settings.cache_clear()
+    with observed_by(killed_after(CommitPoint.BACKFILL_ADVANCED, 3)), pytest.raises(KilledError):
+        radio.materialize("run 1")
+    radio.servers.valkey.flush()
+
+    with observed_by(killed_after(CommitPoint.BACKFILL_ADVANCED, 1)), pytest.raises(KilledError):
+        radio.materialize("run 2", full_refresh=True)
+    # Its own retry goes on with what it began.
+    assert radio.materialize("run 2", full_refresh=True)["rows"] < 12
+
+    assert online(radio, *keys)["energy"] == pytest.approx([0.1] * 12)
+
+
 def test_progress_is_told_in_rows_percent_and_seconds(
     radio: Radio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_new_files_come_online_once(alone: Alone) -> None:
     alone.write("a", 0.5)
     done = alone.materializer().load()
-    alone.materializer().record(done, "run")
+    alone.materializer().record(done)
     assert (done.rows, done.views) == (1, ["tracks"])
     assert alone.verify(done) == (1, 3)
     with pytest.raises(NothingPendingError):

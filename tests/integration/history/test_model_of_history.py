@@ -39,6 +39,7 @@ from feature_ops.datasets.dataset import Column, ColumnType, Dataset
 from feature_ops.datasets.operators import IngestOperator, ValidateOperator
 from feature_ops.dvc.operators import UploadToS3Operator, VersionWithDvcOperator
 from feature_ops.dvc.workspace import DvcWorkspace
+from feature_ops.feast.backfill_progress import BackfillProgress
 from feature_ops.feast.hook import FeastHook
 from feature_ops.feast.ledger import Ledger
 from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
@@ -181,7 +182,8 @@ class House:
     """The dataset's places on the real servers; empty at the start of each sequence."""
 
     def __init__(self, servers: Servers, registry_url: str, repo: Path) -> None:
-        self._servers, self._ledger, self.objects = servers, Ledger(registry_url), servers.object_store
+        self._servers, self.objects = servers, servers.object_store
+        self._ledger, self._progress = Ledger(registry_url), BackfillProgress(registry_url)
         source = FileSource(
             name="lights_source",
             path=LIGHTS.uri,
@@ -207,6 +209,7 @@ class House:
             for file in list(self.objects.list(prefix)):
                 self.objects.delete(file.uri)
         self._ledger.forget("house", "lights")
+        self._progress.finish("house", "lights")
         self._servers.valkey.flush()
         self._sequences += 1
         self.repository = self._servers.create_repository(f"house-{self._sequences}") if with_git else ""
