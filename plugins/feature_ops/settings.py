@@ -7,6 +7,7 @@ Secrets are never settings: they live in Airflow connections.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +75,9 @@ class Settings(BaseSettings):
     training_timeout: float = Field(3600.0, gt=0, description="Seconds that a training may take.")
     training_place: Literal["process", "pod"] = Field(
         "process", description="Where trainings run: a process on the worker, or a pod on Kubernetes."
+    )
+    training_python: str = Field(
+        sys.executable, description="Interpreter of trainings that are processes, with the model's packages."
     )
     gate_log_loss_increase: float = Field(
         0.05, description="Most that a new model's log-loss may be above the champion's, interval included."

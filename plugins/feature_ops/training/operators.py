@@ -240,7 +240,14 @@ class RetrainOperator(TrainingOperator):
         shutil.copyfile(configuration_file(hook.feature_repo), configuration_file(features))
         command = plan.command(self.model, str(features))
         environment = {**hook.environment(), "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri or ""}
-        run_in_process(command, code, environment, hook.secrets(), settings.training_timeout)
+        run_in_process(
+            command,
+            code,
+            environment,
+            hook.secrets(),
+            settings.training_timeout,
+            settings.training_python,
+        )
 
     def _dataset_version(self, hook: FeastHook) -> str:
         """Return a hash over the names of the history's files, which are hashes of their contents."""

@@ -25,6 +25,7 @@ def run_in_process(
     environment: Mapping[str, str],
     secrets: Iterable[str],
     timeout: float,
+    python: str = sys.executable,
 ) -> None:
     """
     Run a training command, its output line by line in the task's log.
@@ -36,13 +37,14 @@ def run_in_process(
     :param environment: the variables that it needs.
     :param secrets: what must not show in the log.
     :param timeout: seconds before it is ended.
+    :param python: the interpreter that has the model's packages.
     :raises BadInputError: it ended with :data:`DATA_ERROR`; the message has its last line.
     :raises FeatureOpsError: it failed otherwise; the message has its last line.
     """
     hidden = sorted({secret for secret in secrets if len(secret) > 3}, key=len, reverse=True)
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     child = subprocess.Popen(
-        [sys.executable, str(_GUARD), sys.executable, "-u", *command],
+        [sys.executable, str(_GUARD), python, "-u", *command],
         cwd=code,
         env={**kept, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1", **environment},
         stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,17 @@ def test_output_is_told_without_secrets_and_without_airflows_environment(
     run_in_process(["-m", "trainer", "0"], code, {"SECRET": "opensesame"}, ["opensesame"], timeout=60)
     told = [line for line in caplog.messages if line.startswith("train: ")]
     assert told == ["train: rows: 5", "train: password is ***", "train: airflow: []"]
+
+
+def test_a_training_runs_in_the_interpreter_that_has_the_models_packages(
+    code: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = tmp_path / "models"
+    venv.create(environment, symlinks=True, with_pip=False)
+    (code / "where.py").write_text("import sys; print(sys.prefix)")
+    caplog.set_level("INFO")
+    run_in_process(["-m", "where"], code, {}, [], timeout=60, python=str(environment / "bin" / "python"))
+    assert f"train: {environment}" in caplog.messages
 
 
 def test_a_failed_training_is_told_with_its_last_line(code: Path) -> None:
