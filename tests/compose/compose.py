@@ -81,6 +81,20 @@ class Compose:
         """End services without a word."""
         self("kill", *services)
 
+    def port(self, name: str) -> str:
+        """Return the port that `.env` gives a server."""
+        return self.settings()[name]
+
+    def settings(self) -> dict[str, str]:
+        """Return what `.env` says."""
+        lines = (self.home / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def configure(self, **settings: str) -> None:
+        """Change settings in `.env`, as a person would."""
+        changed = self.settings() | settings
+        (self.home / ".env").write_text("".join(f"{name}={value}\n" for name, value in changed.items()))
+
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what podman knows of a service's container."""
         (found,) = json.loads(self.podman("inspect", f"feature-ops-{service}-1"))

@@ -46,7 +46,8 @@ def compose() -> Iterator[Compose]:
         inbox.chmod(0o777)
         free = Ports(home / "ports.json", print)
         settings = {
-            **{name: free.find(name) for name in PORTS},
+            **{name: free.find(name) for name in (*PORTS, "PROMETHEUS_PORT", "ALERTMANAGER_PORT")},
+            "COMPOSE_PROFILES": "monitoring",
             "INBOX": inbox,
             "FEATURE_OPS_WATCH_INTERVAL": 2,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 
 from demo.acts import etl_by_hand, new_song_is_unknown, song_is_online, whole_catalogue_is_online
 from demo.container_stack import ContainerStack
@@ -37,8 +38,7 @@ def test_containers_have_few_rights(compose: Compose) -> None:
 
 
 def test_no_password_is_in_a_command_line(compose: Compose) -> None:
-    settings = (compose.home / ".env").read_text().splitlines()
-    secrets = [line.partition("=")[2] for line in settings if len(line.partition("=")[2]) >= 16]
+    secrets = [value for value in compose.settings().values() if len(value) >= 16]
     running = compose.podman("ps", "--format", "{{.Names}}").split()
     for name in running:
         told = compose.podman.attempt("top", name, "args") or ""
@@ -88,6 +88,34 @@ def test_a_run_goes_on_after_a_container_was_killed_in_the_middle(
     )
 
 
+def test_prometheus_asks_both_services_and_knows_the_rules(compose: Compose) -> None:
+    url = f"http://127.0.0.1:{compose.port('PROMETHEUS_PORT')}/api/v1"
+
+    def targets() -> dict[str, str]:
+        found = requests.get(f"{url}/targets", timeout=10).json()["data"]["activeTargets"]
+        return {target["labels"]["instance"]: target["health"] for target in found}
+
+    both = dict.fromkeys(("model-test:8000", "model-production:8000"), "up")
+    wait_until(lambda: targets() == both, "both services are asked", timeout=60)
+    (group,) = requests.get(f"{url}/rules", timeout=10).json()["data"]["groups"]
+    assert {"DriftHigh", "NoModel"} <= {rule["name"] for rule in group["rules"]}
+
+
+def test_an_alert_becomes_a_training(compose: Compose, scene: Scene) -> None:
+    before = {run["dag_run_id"] for run in scene.training_runs()}
+    alert = {"labels": {"alertname": "DriftHigh", "severity": "warning", "trains": "yes"}}
+    url = f"http://127.0.0.1:{compose.port('ALERTMANAGER_PORT')}/api/v2/alerts"
+    requests.post(url, json=[alert], timeout=10).raise_for_status()
+
+    def started() -> set[str]:
+        return {run["dag_run_id"] for run in scene.training_runs()} - before
+
+    wait_until(started, "Alertmanager has told Airflow", timeout=120)
+    (run_id,) = started()
+    assert "alert" in run_id
+    assert scene.api.wait("continuous_training", run_id, timeout=600) == "success", scene.training(run_id)
+
+
 def test_down_and_up_again_loses_nothing(compose: Compose, scene: Scene) -> None:
     before = (scene.history().shape, scene.remote_head(), scene.predict(scene.song_id).countries)
 
@@ -102,3 +130,20 @@ def test_down_and_up_again_loses_nothing(compose: Compose, scene: Scene) -> None
     assert first_runs["State"]["ExitCode"] == 0
     runs = again.api.dag_runs("song_properties_etl")
     assert sum(run["dag_run_id"].startswith("first_load") for run in runs) == 1
+
+
+def test_a_celery_worker_does_the_same_work(compose: Compose, scene: Scene) -> None:
+    compose.configure(AIRFLOW_EXECUTOR="CeleryExecutor", COMPOSE_PROFILES="celery")
+    compose("up", "--detach", "--no-build", timeout=900)
+
+    def worker() -> str:
+        return next(one["Health"] for one in compose.containers() if one["Service"] == "airflow-worker")
+
+    wait_until(lambda: worker() == "healthy", "the worker is healthy", timeout=180)
+    known = scene.base.sample(5, random_state=99).copy()
+    known["tempo"] = known["tempo"] + 2
+    url = scene.put_in_inbox("by_a_worker.parquet", known.drop(columns=["event_timestamp"]))
+    run_id = scene.api.trigger("song_properties_etl", {"dataset_url": url})
+
+    assert scene.api.wait("song_properties_etl", run_id, timeout=600) == "success"
+    assert "song_properties_etl" in compose("logs", "airflow-worker")
