@@ -1,4 +1,4 @@
-"""The story, act by act, in a real scheduler; all the while a tab is open that nobody loads again."""
+"""What `make story` plays, in a real scheduler; all the while a tab is open that nobody loads again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/operations.md says of backups: its commands, on the real servers, and what the steps make of them."""
+"""What docs/operations.md says of backups: its commands on real servers, and what the steps make of them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SHELL = ("bash", "sh", "console")
 # What a page says before a block, of commands that no test runs.
 NOT_RUN = ("Not run by the tests", "테스트가 실행하지 않습니다")
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_ASSIGNMENTS = re.compile(r"^(export )?([A-Z][A-Z_0-9]*=\S*\s*)+$")
+_ASSIGNMENTS = re.compile(r"""^(export )?([A-Z][A-Z_0-9]*=('[^']*'|"[^"]*"|[^\s'"(]*)(\s+|$))+$""")
 
 
 @dataclass(frozen=True)

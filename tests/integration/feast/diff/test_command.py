@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.docs.pages import blocks
+
 FEATURE_REPO = Path(__file__).parents[4] / "feature_repo"
 
 
@@ -66,3 +68,10 @@ def test_definitions_that_do_not_load_are_told_with_commit_file_and_line(reposit
     assert done.returncode == 1
     line = len(file.read_text().splitlines())
     assert done.stderr == f"new commit HEAD: features.py:{line}: ValueError: not yet\n"
+
+
+def test_the_page_shows_what_the_command_prints(repository: Path) -> None:
+    (shown,) = [block for block in blocks("docs/diff.md") if block.language == "console"]
+    done = diff(repository, "HEAD~1", "HEAD")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == shown.text.partition("\n")[2].strip()

@@ -1,0 +1,88 @@
+"""
+Which test runs each command of the documentation: the one place where that is written.
+
+A command that is not in here has to be marked on its page: ``Not run by the tests: <why>`` before its block.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """
+    Who runs a command.
+
+    :param test: ``file::function``, or a file that runs it at each change.
+    :param shows: what of the command stands in the test's source.
+    """
+
+    test: str
+    shows: str
+
+
+_DEMO = "tests/e2e/test_a_demo.py::test_make_demo_make_shell_git_clone_and_make_demo_reset"
+_AIRFLOW = "tests/integration/demo/test_airflow_commands.py::"
+_BACKUP = "tests/integration/etl/test_backup_and_restore.py::"
+_ALL = f"{_BACKUP}test_everything_is_restored_from_a_backup_by_the_pages_commands"
+_CHEAP = "tests/unit/docs/test_commands.py::test_a_cheap_command_does_as_it_stands_there"
+_DIFF = "tests/integration/feast/diff/test_command.py::test_the_page_shows_what_the_command_prints"
+
+# By the whole command, or by its beginning and "…".
+RUN = {
+    "make demo": Run(_DEMO, "make demo"),
+    "make shell": Run(_DEMO, "make shell"),
+    "make demo-reset": Run(_DEMO, "make demo-reset"),
+    "git clone $JUKEBOX_GIT_URL /tmp/jukebox": Run(_DEMO, "git clone $JUKEBOX_GIT_URL"),
+    "make story": Run("tests/e2e/test_story.py::test_story", "make story"),
+    "make story BASE=…": Run(
+        "tests/integration/demo/test_story_arguments.py::"
+        "test_make_story_takes_ones_own_files_and_says_early_what_does_not_fit",
+        "make story BASE=",
+    ),
+    "make test": Run(".ci/run", "make test"),
+    "make lint": Run(".ci/run", "make lint"),
+    "make fuzz": Run(
+        "tests/integration/history/test_model_of_history.py::"
+        "test_every_sequence_of_runs_leaves_what_the_model_says",
+        "make fuzz",
+    ),
+    "PYTHONPATH=model python -m jukebox train --help": Run(_CHEAP, "-m jukebox"),
+    "PYTHONPATH=model python -m jukebox serve --help": Run(_CHEAP, "-m jukebox"),
+    ".venv/bin/python -m feature_ops.feast.diff HEAD~1 HEAD": Run(_DIFF, '"HEAD~1", "HEAD"'),
+    "airflow db migrate": Run(
+        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded", '"Upgrade"'
+    ),
+    "mlflow db upgrade …": Run(
+        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded", '"Upgrade"'
+    ),
+    "airflow pools set feature_store 1 …": Run(
+        f"{_AIRFLOW}test_after_the_commands_of_install_the_dags_and_the_pool_are_there", "install"
+    ),
+    "airflow dags …": Run(
+        f"{_AIRFLOW}test_after_the_commands_of_install_the_dags_and_the_pool_are_there", "install"
+    ),
+    "NEW_KEY=$(python…": Run(
+        f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"Rotate secrets", 1'
+    ),
+    "airflow rotate-fernet-key": Run(
+        f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"Rotate secrets", 1'
+    ),
+    'printf "ALTER USER feast PASSWORD …': Run(
+        f"{_BACKUP}test_a_database_password_is_changed_by_the_pages_command", '"Rotate secrets"'
+    ),
+    'mkdir -p "$BACKUP"': Run(_ALL, "BACK_UP"),
+    'git clone --quiet --mirror "$GIT_URL" …': Run(_ALL, "BACK_UP"),
+    "for database in $DATABASES; do pg_dump …": Run(_ALL, "BACK_UP"),
+    "for database in $DATABASES; do dropdb …": Run(_ALL, "RESTORE"),
+    'git -C "$BACKUP/jukebox.git" push …': Run(_ALL, "RESTORE"),
+}
+
+
+def run_of(command: str) -> Run | None:
+    """Return who runs a command; None if nobody does."""
+    for key, run in RUN.items():
+        beginning = key.removesuffix("…")
+        if command == key or (key != beginning and command.startswith(beginning)):
+            return run
+    return None
