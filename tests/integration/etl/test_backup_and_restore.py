@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ class Site:
         self._database, self._repository = database, repository
         server = repository.url.rsplit("/", 1)[0]
         self._environment = {
-            "PATH": f"{binaries()}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(binaries()), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "DVC_NO_ANALYTICS": "1",
             "HOME": str(backup.parent),
             "PGHOST": "127.0.0.1",
             "PGPORT": str(servers.postgres.port),
@@ -189,6 +191,19 @@ def test_a_lost_history_comes_back_from_git_and_the_dvc_remote(site: Site, stora
     assert site.history() == known
     with pytest.raises(AirflowSkipException, match="nothing to materialize"):
         site.ingest("a", run_id="run 3")
+
+
+def test_a_lost_dvc_remote_is_filled_from_a_clone(site: Site, storage: Settings, tmp_path: Path) -> None:
+    """By ``dvc push`` from a clone that has pulled the files."""
+    site.ingest("a", run_id="run 1")
+    clone = {"CLONE": str(tmp_path / "clone"), **site.store.environment()}
+    site.shell('git clone --quiet "$GIT_URL" "$CLONE"; cd "$CLONE"; dvc pull --quiet', **clone)
+    before = site.objects(storage.dvc_remote_uri)
+    site.empty(storage.dvc_remote_uri)
+
+    site.shell('cd "$CLONE"; dvc push --quiet', **clone)
+
+    assert site.objects(storage.dvc_remote_uri) == before
 
 
 def test_files_that_an_older_repository_lacks_are_versioned_again(site: Site, storage: Settings) -> None:

@@ -21,6 +21,9 @@ class Run(NamedTuple):
     shows: str
 
 
+# Names of what programs do, which a page talks about and asks nobody to type.
+TALKED_OF = {"dvc init", "feast plan", "feast serve", "git http-backend", "python -O"}
+
 _DEMO = "tests/e2e/test_a_demo.py::test_make_demo_make_shell_git_clone_and_make_demo_reset"
 _AIRFLOW = "tests/integration/demo/test_airflow_commands.py::"
 _BACKUP = "tests/integration/etl/test_backup_and_restore.py::"
@@ -76,6 +79,28 @@ RUN = {
     "for database in $DATABASES; do pg_dump …": Run(_ALL, "BACK_UP"),
     "for database in $DATABASES; do dropdb …": Run(_ALL, "RESTORE"),
     'git -C "$BACKUP/jukebox.git" push …': Run(_ALL, "RESTORE"),
+    # In sentences only.
+    "dvc pull": Run(
+        "tests/integration/dvc/test_version_and_upload.py::"
+        "test_a5_any_version_can_be_pulled_by_a_person_with_a_clone",
+        "dvc_pull(folder, store)",
+    ),
+    "dvc push": Run(f"{_BACKUP}test_a_lost_dvc_remote_is_filled_from_a_clone", "dvc push"),
+    "feast apply": Run(
+        "tests/integration/feast/test_backfill.py::test_the_next_run_of_the_etl_backfills_what_nobody_has",
+        "feast apply",
+    ),
+    "feast materialize": Run(
+        "tests/integration/feast/test_materialize.py::"
+        "test_a_persons_own_materialize_in_between_loses_nothing",
+        ".materialize",
+    ),
+    "promtool test rules rules.test.yml": Run(
+        "tests/unit/test_prometheus_rules.py::test_promtool_finds_the_rules_right", '"test", "rules"'
+    ),
+    "airflow pools list": Run(
+        f"{_AIRFLOW}test_after_the_commands_of_install_the_dags_and_the_pool_are_there", "airflow pools list"
+    ),
 }
 
 
@@ -83,6 +108,6 @@ def run_of(command: str) -> Run | None:
     """Return who runs a command; None if nobody does."""
     for key, run in RUN.items():
         beginning = key.removesuffix("…")
-        if command == key or (key != beginning and command.startswith(beginning)):
+        if command == key or (key != beginning and f"{command} ".startswith(beginning)):
             return run
     return None

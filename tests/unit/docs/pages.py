@@ -18,6 +18,10 @@ PAGES = (
     *sorted(str(file.relative_to(PROJECT)) for file in (PROJECT / "docs").glob("*.md")),
 )
 SHELL = ("bash", "sh", "console")
+PROGRAMS = {
+    *("airflow", "aws", "curl", "docker", "dvc", "feast", "git", "helm", "k3d", "kind", "kubectl", "make"),
+    *("mlflow", "pip", "promtool", "psql", "python", "uv"),
+}
 # What a page says before a block, of commands that no test runs.
 NOT_RUN = ("Not run by the tests", "테스트가 실행하지 않습니다")
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -87,8 +91,19 @@ def prose(page: str) -> str:
 
 def spans(page: str) -> Iterator[str]:
     """Yield what stands in backticks outside of blocks."""
-    for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose(page)):
-        yield " ".join(span.split())
+    yield from _spans(prose(page))
+
+
+def named_commands(page: str) -> Iterator[str]:
+    """
+    Yield the commands that sentences name, but for sentences that say that no test runs them.
+
+    What has a gap in it (``…``, ``<name>``) is a pattern and no command.
+    """
+    paragraphs = [text for text in prose(page).split("\n\n") if not text.strip().startswith(NOT_RUN)]
+    for span in _spans("\n\n".join(paragraphs)):
+        if span.partition(" ")[0] in PROGRAMS and " " in span and not re.search("[…<]", span):
+            yield span
 
 
 def links(page: str) -> Iterator[str]:
@@ -106,6 +121,11 @@ def anchor(title: str) -> str:
     """Return a heading's anchor, as GitHub makes it."""
     kept = re.sub(r"[^\w\s-]", "", title.lower())
     return re.sub(r"\s", "-", kept.strip())
+
+
+def _spans(text: str) -> Iterator[str]:
+    for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text):
+        yield " ".join(span.split())
 
 
 def _without_fences(text: str) -> str:

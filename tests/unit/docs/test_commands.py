@@ -15,9 +15,9 @@ import pytest
 
 from feature_ops.settings import Settings
 from tests.conftest import PROJECT
-from tests.unit.docs.commands import RUN, Run, run_of
+from tests.unit.docs.commands import RUN, TALKED_OF, Run, run_of
 from tests.unit.docs.made import copy_project, environment, make
-from tests.unit.docs.pages import PAGES, SHELL, Block, blocks, spans
+from tests.unit.docs.pages import PAGES, SHELL, Block, blocks, named_commands
 
 LANGUAGES = {*SHELL, "json", "mermaid", "text", "yaml"}
 CHEAP = [command for command in RUN if "-m jukebox" in command]
@@ -32,9 +32,9 @@ def given() -> Iterator[tuple[Block, str]]:
 
 
 def named() -> Iterator[tuple[str, str]]:
-    """Yield page and target of each call of make that stands in a sentence."""
+    """Yield page and command of each command that stands in a sentence."""
     for page in PAGES:
-        yield from ((page, span) for span in spans(page) if span.startswith("make "))
+        yield from ((page, command) for command in named_commands(page) if command not in TALKED_OF)
 
 
 def parameters(found: Iterator[tuple[Any, str]]) -> list[Any]:
@@ -50,9 +50,7 @@ def test_a_command_is_run_by_a_test_or_the_page_says_that_none_runs_it(page: str
 
 
 @pytest.mark.parametrize(("page", "command"), parameters(named()))
-def test_a_call_of_make_that_is_only_named_is_run_or_marked_where_it_is_given(
-    page: str, command: str
-) -> None:
+def test_a_command_that_is_only_named_is_run_or_marked_where_it_is_given(page: str, command: str) -> None:
     marked = any(block.is_marked(one) for block, one in given() if one.split()[:2] == command.split()[:2])
     assert run_of(command) or marked, f"{page} names {command!r}, which no test runs and no page marks"
 
@@ -67,15 +65,17 @@ def test_the_test_that_is_named_is_there_and_shows_the_command(run: Run) -> None
 
 
 def source_of(source: str, name: str) -> str:
-    """Return a function's source, or the module's first words if those tell what it plays."""
+    """Return a function's source with its decorators, and the module's first words, which may tell of it."""
     module = ast.parse(source)
     (function,) = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return f"{ast.get_docstring(module)}\n{ast.get_source_segment(source, function)}"
+    first = min(node.lineno for node in (function, *function.decorator_list))
+    return "\n".join([ast.get_docstring(module) or "", *source.splitlines()[first - 1 : function.end_lineno]])
 
 
-def test_each_entry_is_about_a_command_that_is_given() -> None:
-    used = {run_of(command) for _, command in given()}
+def test_each_entry_is_about_a_command_that_is_there() -> None:
+    used = {run_of(command) for _, command in (*given(), *named())}
     assert [key for key, run in RUN.items() if run not in used] == []
+    assert {command for page in PAGES for command in named_commands(page)} >= TALKED_OF
 
 
 @pytest.mark.parametrize("command", CHEAP)
