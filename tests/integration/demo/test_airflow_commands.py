@@ -23,7 +23,7 @@ PAGE = "docs/operations.md"
 class Machine:
     """A machine with the package, on which Airflow was installed as the page says."""
 
-    def __init__(self, home: Path, database_url: str) -> None:
+    def __init__(self, home: Path, database_url: str, mlflow_url: str) -> None:
         self.variables = clean_environment(
             PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             PYTHONPATH=str(PROJECT / "plugins"),
@@ -33,7 +33,7 @@ class Machine:
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__CORE__FERNET_KEY=Fernet.generate_key().decode(),
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=database_url.replace("+psycopg:", "+psycopg2:"),
-            MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home}/mlflow.db",
+            MLFLOW_BACKEND_STORE_URI=mlflow_url.replace("+psycopg:", "+psycopg2:"),
         )
         self.told = self.shell(block(PAGE, "Install"))
 
@@ -53,9 +53,10 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    name = f"airflow_{secrets.token_hex(4)}"
-    yield Machine(tmp_path_factory.mktemp("airflow"), servers.create_database(name))
-    servers.drop_database(name)
+    names = [f"{program}_{secrets.token_hex(4)}" for program in ("airflow", "mlflow")]
+    yield Machine(tmp_path_factory.mktemp("airflow"), *map(servers.create_database, names))
+    for name in names:
+        servers.drop_database(name)
 
 
 def test_after_the_commands_of_install_the_dags_and_the_pool_are_there(machine: Machine) -> None:

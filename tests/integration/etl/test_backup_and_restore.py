@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from demo.git_environment import git_environment
 from demo.postgres import binaries
 from demo.servers import Servers
 from feature_ops.settings import Settings
 from tests.integration.conftest import GitRepository
-from tests.integration.etl.steps import STEPS, TRACKS, Etl, columns, put_source
+from tests.integration.etl.steps import STEPS, TRACKS, Etl, apply_definitions, columns, put_source
 from tests.unit.docs.pages import block
 
 PAGE = "docs/operations.md"
@@ -179,6 +179,21 @@ def test_an_older_registry_has_the_newest_files_looked_at_again(site: Site) -> N
     # Not skipped, as it would be if nothing were pending; the values are there already.
     assert site.ingest("a", run_id="run 3").facts["verify"]["keys"] == 1
     assert online("a", "b") == [1, 1]
+
+
+def test_a_lost_registry_is_made_again_from_the_definitions_and_the_history(
+    site: Site, feature_repo: Path, registry_url: str
+) -> None:
+    site.ingest("a", run_id="run 1")
+    database = urlsplit(registry_url).path[1:]
+    site.servers.drop_database(database)
+    site.servers.create_database(database)
+
+    with pytest.raises(AirflowFailException, match="no feature view of Feast's project"):
+        site.ingest("a", run_id="run 2")
+    apply_definitions(feature_repo)
+
+    assert site.ingest("a", run_id="run 3").facts["materialize"]["rows"] == 1
 
 
 def test_a_lost_history_comes_back_from_git_and_the_dvc_remote(site: Site, storage: Settings) -> None:
