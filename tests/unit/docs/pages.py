@@ -100,7 +100,9 @@ def named_commands(page: str) -> Iterator[str]:
 
     What has a gap in it (``…``, ``<name>``) is a pattern and no command.
     """
-    paragraphs = [text for text in prose(page).split("\n\n") if not text.strip().startswith(NOT_RUN)]
+    # A quotation is what the system says.
+    told = (*NOT_RUN, "> ")
+    paragraphs = [text for text in prose(page).split("\n\n") if not text.strip().startswith(told)]
     for span in _spans("\n\n".join(paragraphs)):
         if span.partition(" ")[0] in PROGRAMS and " " in span and not re.search("[…<]", span):
             yield span
