@@ -31,6 +31,13 @@ _ALL = f"{_BACKUP}test_everything_is_restored_from_a_backup_by_the_pages_command
 _CHEAP = "tests/unit/docs/test_commands.py::test_a_cheap_command_does_as_it_stands_there"
 _DIFF = "tests/integration/feast/diff/test_command.py::test_the_page_shows_what_the_command_prints"
 
+# Pages that a test follows from their first command to their last.
+WHOLE = {
+    "docs/your-own-feature-store.md": Run(
+        "tests/integration/your_own/test_guide.py::test_the_page_leads_from_feast_init_to_both_dags", "GUIDE"
+    ),
+}
+
 # By the whole command, or by its beginning and "…".
 RUN = {
     "make demo": Run(_DEMO, "make demo"),
@@ -104,8 +111,10 @@ RUN = {
 }
 
 
-def run_of(command: str) -> Run | None:
-    """Return who runs a command; None if nobody does."""
+def run_of(page: str, command: str) -> Run | None:
+    """Return who runs a page's command; None if nobody does."""
+    if page in WHOLE:
+        return WHOLE[page]
     for key, run in RUN.items():
         beginning = key.removesuffix("…")
         if command == key or (key != beginning and f"{command} ".startswith(beginning)):

@@ -149,7 +149,9 @@ def _statements(lines: list[str]) -> Iterator[str]:
 
 @cache
 def _is_complete(text: str) -> bool:
-    return subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True).returncode == 0
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    # Of a text within a text that has no end it only warns.
+    return done.returncode == 0 and not done.stderr
 
 
 def _without_comment(text: str) -> str:

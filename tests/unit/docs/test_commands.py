@@ -15,11 +15,11 @@ import pytest
 
 from feature_ops.settings import Settings
 from tests.conftest import PROJECT
-from tests.unit.docs.commands import RUN, TALKED_OF, Run, run_of
+from tests.unit.docs.commands import RUN, TALKED_OF, WHOLE, Run, run_of
 from tests.unit.docs.made import copy_project, environment, make
 from tests.unit.docs.pages import PAGES, SHELL, Block, blocks, named_commands
 
-LANGUAGES = {*SHELL, "json", "mermaid", "text", "yaml"}
+LANGUAGES = {*SHELL, "json", "mermaid", "python", "text", "yaml"}
 CHEAP = [command for command in RUN if "-m jukebox" in command]
 
 
@@ -45,16 +45,21 @@ def parameters(found: Iterator[tuple[Any, str]]) -> list[Any]:
 @pytest.mark.parametrize(("page", "command"), parameters(given()))
 def test_a_command_is_run_by_a_test_or_the_page_says_that_none_runs_it(page: str, command: str) -> None:
     marked = all(block.is_marked(one) for block, one in given() if (block.page, one) == (page, command))
-    assert run_of(command) or marked, f"{page} gives {command!r}, which no test runs: mark it, or run it"
+    assert run_of(page, command) or marked, (
+        f"{page} gives {command!r}, which no test runs: mark it, or run it"
+    )
 
 
 @pytest.mark.parametrize(("page", "command"), parameters(named()))
 def test_a_command_that_is_only_named_is_run_or_marked_where_it_is_given(page: str, command: str) -> None:
     marked = any(block.is_marked(one) for block, one in given() if one.split()[:2] == command.split()[:2])
-    assert run_of(command) or marked, f"{page} names {command!r}, which no test runs and no page marks"
+    assert run_of(page, command) or marked, f"{page} names {command!r}, which no test runs and no page marks"
 
 
-@pytest.mark.parametrize("run", sorted(set(RUN.values())), ids=lambda run: f"{run.test}: {run.shows}")
+RUNS = {*RUN.values(), *(run for page, run in WHOLE.items() if page in PAGES)}
+
+
+@pytest.mark.parametrize("run", sorted(RUNS), ids=lambda run: f"{run.test}: {run.shows}")
 def test_the_test_that_is_named_is_there_and_shows_the_command(run: Run) -> None:
     path, _, name = run.test.partition("::")
     source = (PROJECT / path).read_text(encoding="utf-8")
@@ -72,7 +77,8 @@ def source_of(source: str, name: str) -> str:
 
 
 def test_each_entry_is_about_a_command_that_is_there() -> None:
-    used = {run_of(command) for _, command in (*given(), *named())}
+    used = {run_of(block.page, command) for block, command in given()}
+    used |= {run_of(page, command) for page, command in named()}
     assert [key for key, run in RUN.items() if run not in used] == []
     assert {command for page in PAGES for command in named_commands(page)} >= TALKED_OF
 
