@@ -35,7 +35,7 @@ class Machine:
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=database_url.replace("+psycopg:", "+psycopg2:"),
             MLFLOW_BACKEND_STORE_URI=mlflow_url.replace("+psycopg:", "+psycopg2:"),
         )
-        self.told = self.shell(block(PAGE, "Install"))
+        self.told = self.shell(block(PAGE, "Install", "airflow pools"))
 
     def shell(self, text: str) -> str:
         """Run commands as they stand on a page; returns what they print."""
@@ -66,13 +66,13 @@ def test_after_the_commands_of_install_the_dags_and_the_pool_are_there(machine: 
 
 
 def test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded(machine: Machine) -> None:
-    machine.shell(block(PAGE, "Upgrade"))
+    machine.shell(block(PAGE, "Upgrade", "airflow db migrate"))
 
 
 def test_a_connection_can_be_read_with_the_new_key_alone(machine: Machine) -> None:
     machine.shell("airflow connections add kept --conn-uri generic://ada:hidden@here")
     told = machine.shell(
-        block(PAGE, "Rotate secrets", 1)
+        block(PAGE, "Rotate secrets", "NEW_KEY")
         + "airflow connections get kept --output json; printenv | grep FERNET"
     )
     assert "hidden" in told

@@ -24,8 +24,8 @@ from tests.integration.etl.steps import STEPS, TRACKS, Etl, apply_definitions, c
 from tests.unit.docs.pages import block
 
 PAGE = "docs/operations.md"
-BACK_UP = block(PAGE, "Back up and restore", 1)
-RESTORE = block(PAGE, "Back up and restore", 3)
+BACK_UP = block(PAGE, "Back up and restore", "pg_dump")
+RESTORE = block(PAGE, "Back up and restore", "pg_restore")
 Objects = dict[str, tuple[bytes, dict[str, str]]]
 
 
@@ -250,7 +250,7 @@ def user(servers: Servers) -> Iterator[None]:
 
 
 def test_a_database_password_is_changed_by_the_pages_command(site: Site, user: None) -> None:
-    site.shell(block(PAGE, "Rotate secrets"), NEW_PASSWORD="new")
+    site.shell(block(PAGE, "Rotate secrets", "ALTER USER"), NEW_PASSWORD="new")
 
     place = f"127.0.0.1:{site.servers.postgres.port}/postgres"
     psycopg.connect(f"postgresql://feast:new@{place}").close()

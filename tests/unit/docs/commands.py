@@ -61,10 +61,12 @@ RUN = {
     "PYTHONPATH=model python -m jukebox serve --help": Run(_CHEAP, "-m jukebox"),
     ".venv/bin/python -m feature_ops.feast.diff HEAD~1 HEAD": Run(_DIFF, '"HEAD~1", "HEAD"'),
     "airflow db migrate": Run(
-        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded", '"Upgrade"'
+        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded",
+        '"airflow db migrate"',
     ),
     "mlflow db upgrade …": Run(
-        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded", '"Upgrade"'
+        f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded",
+        '"airflow db migrate"',
     ),
     "airflow pools set feature_store 1 …": Run(
         f"{_AIRFLOW}test_after_the_commands_of_install_the_dags_and_the_pool_are_there", "install"
@@ -72,14 +74,12 @@ RUN = {
     "airflow dags …": Run(
         f"{_AIRFLOW}test_after_the_commands_of_install_the_dags_and_the_pool_are_there", "install"
     ),
-    "NEW_KEY=$(python…": Run(
-        f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"Rotate secrets", 1'
-    ),
+    "NEW_KEY=$(python…": Run(f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"NEW_KEY"'),
     "airflow rotate-fernet-key": Run(
-        f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"Rotate secrets", 1'
+        f"{_AIRFLOW}test_a_connection_can_be_read_with_the_new_key_alone", '"NEW_KEY"'
     ),
     'printf "ALTER USER feast PASSWORD …': Run(
-        f"{_BACKUP}test_a_database_password_is_changed_by_the_pages_command", '"Rotate secrets"'
+        f"{_BACKUP}test_a_database_password_is_changed_by_the_pages_command", '"ALTER USER"'
     ),
     'mkdir -p "$BACKUP"': Run(_ALL, "BACK_UP"),
     'git clone --quiet --mirror "$GIT_URL" …': Run(_ALL, "BACK_UP"),

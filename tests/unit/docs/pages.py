@@ -78,10 +78,11 @@ def blocks(page: str) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def block(page: str, heading: str, number: int = 0) -> str:
-    """Return the text of a shell block below a heading; tests run it as it stands there."""
-    there = [one for one in blocks(page) if one.heading == heading and one.language in SHELL]
-    return there[number].text
+def block(page: str, heading: str, holding: str) -> str:
+    """Return the text of the one shell block below a heading that holds some words; tests run it as it is."""
+    there = [one.text for one in blocks(page) if one.heading == heading and one.language in SHELL]
+    (found,) = [text for text in there if holding in text]
+    return found
 
 
 def prose(page: str) -> str:
