@@ -29,6 +29,34 @@ COMPONENTS = {
     "triggerer": ["--skip-serve-logs"],
 }
 HEARTBEATS = ("scheduler", "dag_processor", "triggerer")
+# How Airflow behaves, here as in docker-compose.yaml.
+BEHAVIOUR: dict[str, dict[str, object]] = {
+    "core": {
+        "executor": "LocalExecutor",
+        "dags_are_paused_at_creation": False,
+        "simple_auth_manager_users": f"{LOGIN}:admin",
+        "parallelism": 4,
+        # A DAG file that was edited is seen at once.
+        "min_serialized_dag_update_interval": 2,
+    },
+    "api": {"workers": 1},
+    "scheduler": {
+        "scheduler_idle_sleep_time": 0.2,
+        # A task whose process was killed is retried after this, not after five minutes.
+        "task_instance_heartbeat_timeout": 45,
+        "task_instance_heartbeat_timeout_detection_interval": 5,
+        # And one whose scheduler was killed.
+        "orphaned_tasks_check_interval": 30,
+    },
+    # A killed triggerer's watchers go to the next one after this.
+    "triggerer": {"triggerer_health_check_threshold": 15},
+    "dag_processor": {
+        # Listing the folder is cheap, parsing is not: only files that changed are parsed soon.
+        "refresh_interval": 5,
+        "min_file_process_interval": 120,
+        "parsing_processes": 1,
+    },
+}
 
 
 class Airflow:
@@ -124,19 +152,13 @@ class Airflow:
             }
             for number, folder in enumerate(dags)
         ]
-        sections: dict[str, dict[str, object]] = {
+        places: dict[str, dict[str, object]] = {
             "core": {
-                "executor": "LocalExecutor",
                 "dags_folder": dags[0],
                 "plugins_folder": plugins,
                 "load_examples": False,
-                "dags_are_paused_at_creation": False,
                 "fernet_key": self._site.credentials.remember("airflow-fernet-key", _fernet_key),
-                "simple_auth_manager_users": f"{LOGIN}:admin",
                 "simple_auth_manager_passwords_file": self._home / "passwords.json",
-                "parallelism": 4,
-                # A DAG file that was edited is seen at once.
-                "min_serialized_dag_update_interval": 2,
             },
             "database": {"sql_alchemy_conn": database_url},
             "api": {
@@ -144,29 +166,14 @@ class Airflow:
                 "port": self.url.rsplit(":", 1)[1],
                 "base_url": self.url,
                 "secret_key": secret("airflow-secret-key"),
-                "workers": 1,
             },
             "api_auth": {"jwt_secret": secret("airflow-jwt-secret", 32)},
             "logging": {"base_log_folder": self._home / "logs"},
-            "scheduler": {
-                "scheduler_idle_sleep_time": 0.2,
-                # A task whose process was killed is retried after this, not after five minutes.
-                "task_instance_heartbeat_timeout": 45,
-                "task_instance_heartbeat_timeout_detection_interval": 5,
-                "orphaned_tasks_check_interval": 30,
-            },
-            # A killed triggerer's watchers go to the next one after this.
-            "triggerer": {"triggerer_health_check_threshold": 15},
-            "dag_processor": {
-                "dag_bundle_config_list": json.dumps(bundles),
-                # Listing the folder is cheap, parsing is not: only files that changed are parsed soon.
-                "refresh_interval": 5,
-                "min_file_process_interval": 120,
-                "parsing_processes": 1,
-            },
+            "dag_processor": {"dag_bundle_config_list": json.dumps(bundles)},
         }
         variables = {
             f"AIRFLOW__{section}__{option}".upper(): str(value)
+            for sections in (BEHAVIOUR, places)
             for section, options in sections.items()
             for option, value in options.items()
         }

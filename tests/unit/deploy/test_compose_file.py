@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from demo.airflow import BEHAVIOUR
 from deploy.compose.passwords import SECRETS, complete
 from tests.conftest import PROJECT
 
@@ -126,3 +127,10 @@ def test_components_of_airflow_share_their_settings(services: dict[str, Any]) ->
         one.pop("AIRFLOW_ADMIN_PASSWORD", None)
     assert len(components) == 6
     assert all(one == environments[0] for one in environments)
+
+
+def test_airflow_behaves_as_in_the_demo(services: dict[str, Any]) -> None:
+    environment = services["airflow-scheduler"]["environment"]
+    for section, options in BEHAVIOUR.items():
+        for option, value in options.items():
+            assert environment[f"AIRFLOW__{section}__{option}".upper()] == str(value), option
