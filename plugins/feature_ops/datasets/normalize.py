@@ -51,7 +51,6 @@ class ColumnFacts:
     def count(self, array: pa.Array) -> None:
         """Take the values of one batch into account."""
         import pyarrow.compute as pc
-
         import pyarrow.types as t
 
         self.nulls += array.null_count
