@@ -26,7 +26,8 @@ class Dataset(BaseModel):
     :param name: names its prefix, its asset and its folder of pointers in git.
     :param keys: columns that identify an entity.
     :param columns: all columns of the history but the two times, in their order.
-    :param feature_service: the Feast service that is read back after materialization.
+    :param feature_service: the Feast service whose features are read back after materialization; if None,
+        all that any service has of the dataset.
     :param timestamp_field: column of the event time (UTC, microseconds).
     :param timestamp_aliases: names under which a source may bring the event time.
     :param created_timestamp_column: column of the time a row was ingested (UTC, microseconds).
@@ -37,7 +38,7 @@ class Dataset(BaseModel):
     name: str
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
-    feature_service: str
+    feature_service: str | None = None
     timestamp_field: str = "event_timestamp"
     timestamp_aliases: tuple[str, ...] = ()
     created_timestamp_column: str = "ingested_at"
