@@ -187,7 +187,9 @@ class History:
 
     def _span(self, name: str) -> FileSpan:
         footer = self._footer(name)
-        column = footer.schema.to_arrow_schema().get_field_index(self.dataset.timestamp_field)
+        # Parquet counts a struct's fields, so the column's place is another than in the schema.
+        paths = [footer.schema.column(number).path for number in range(footer.num_columns)]
+        column = paths.index(self.dataset.timestamp_field)
         groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
         if all(group is not None and group.has_min_max for group in groups):
             times = [_utc(time) for group in groups for time in (group.min, group.max)]
