@@ -40,6 +40,7 @@ def copy(
     make_team: Callable[[Path, Path], Team],
     buckets: None,
     git_repository: GitRepository,
+    mlflow_url: str,
     servers: Servers,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -55,6 +56,7 @@ def copy(
         "GIT_URL": git_repository.url,
         "GIT_LOGIN": git_repository.login,
         "GIT_TOKEN": git_repository.password,
+        "MLFLOW_TRACKING_URI": mlflow_url,
         **git_environment(servers.git.url, git_repository.login, git_repository.password),
     }
     for name, value in shell.items():
@@ -70,6 +72,8 @@ def online(team: Team, view: str) -> dict[str, Any]:
     return store.get_online_features(asked, keys).to_dict()
 
 
+# Four runs of DAGs and a training: a minute and a half alone, much longer beside other tests.
+@pytest.mark.timeout(900)
 def test_the_page_leads_from_feast_init_to_both_dags(copy: Team) -> None:
     found = blocks(GUIDE)
     (copy.folder / "guide.sh").write_text(script(found))
@@ -80,7 +84,7 @@ def test_the_page_leads_from_feast_init_to_both_dags(copy: Team) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:]
