@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     source_timeout: float = Field(60.0, gt=0, description="Seconds without a byte before a fetch fails.")
     source_deadline: float = Field(3600.0, gt=0, description="Seconds that a whole fetch may take.")
 
-    etl_schedule: str | None = Field(None, description="Cron or @preset of song_properties_etl.")
+    etl_schedule: str | None = Field(None, description="Cron or @preset of a dataset's DAG.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
 
     data_old_after: float = Field(

@@ -129,6 +129,7 @@ def test_both_dags_work_on_another_shape_with_declarations_only(shop: Shop, regi
 
     commit = shop.push(
         "Tell the shelves and how many rated",
+        ("import Float32,", "import Array, Float32,"),
         ("# more features", 'Field(name="shelves", dtype=Array(String)),'),
         ('"stars": "rating",', '"stars": "rating", "reviews": "votes",'),
         (

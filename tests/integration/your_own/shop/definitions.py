@@ -17,7 +17,7 @@ from feast import (
 )
 from feast.data_format import ParquetFormat
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float32, Int32, Int64, Map, String
+from feast.types import Float32, Int32, Int64, Map, String
 
 shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)
 item = Entity(name="item", join_keys=["Item"], value_type=ValueType.INT32)
