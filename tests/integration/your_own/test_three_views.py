@@ -94,6 +94,8 @@ def level(item: int, left: int, hour: datetime = HOUR, **more: Any) -> dict[str,
     return {"SHOP_ID": "north", "item": item, "left": left, "counted_at": hour, **more}
 
 
+# Seven runs of DAGs: a minute and a half alone, much longer beside other tests.
+@pytest.mark.timeout(900)
 def test_both_dags_work_on_another_shape_with_declarations_only(shop: Shop, registry_url: str) -> None:
     shop.push("Define the shop's features")
     said = shop.team.run("shop_features")
