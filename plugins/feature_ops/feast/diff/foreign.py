@@ -200,7 +200,8 @@ def _untyped_keys(contents: Any) -> Iterator[str]:
             if entity.join_key not in typed:
                 yield (
                     f"feature view {view.name}: nothing says of what type its join key {entity.join_key} is: "
-                    f"give the entity {entity.name} a value_type, such as ValueType.INT64, or the view a field"
+                    f"give the entity {entity.name} a value_type, such as ValueType.INT64, or the view "
+                    "a field"
                 )
 
 
