@@ -185,6 +185,21 @@ def test_one_rows_list_may_not_fill_the_memory(normalized: Normalize) -> None:
         normalized(source(vector=endless))
 
 
+@pytest.mark.parametrize(
+    "encoding", ["PLAIN", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"]
+)
+def test_a_text_that_fills_a_list_counts_however_it_is_packed(
+    normalized: Normalize, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr("feature_ops.datasets.unpacking._LARGEST_LISTS", 1024**2)
+    packed = {"use_dictionary": True} if "DICTIONARY" in encoding else {}
+    options = packed or {"use_dictionary": False, "column_encoding": {"tags.list.element": encoding}}
+    few, many = (source(tags=pa.array([["x" * 1024] * count])) for count in (8, 2_000))
+    assert not normalized(few, **options).violations
+    with pytest.raises(BadInputError, match="'tags' unpack to as much as"):
+        normalized(many, **options)
+
+
 def test_long_lists_are_limited_together_and_embeddings_are_not_long(normalized: Normalize) -> None:
     def rows(count: int, length: int) -> pa.Table:
         numbers = pa.array(np.full(count * length, 0.5, np.float32))
