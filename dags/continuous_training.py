@@ -28,6 +28,7 @@ from feature_ops.feast.definition_operators import (
     ResolveCommitsOperator,
 )
 from feature_ops.feast.operators import BackfillOperator
+from feature_ops.forms import revision_field
 from feature_ops.settings import get_settings
 from feature_ops.training.operators import (
     DeployTestOperator,
@@ -50,17 +51,7 @@ with DAG(
     tags=["feature store", "songs"],
     default_args={"owner": "feature-store", "retries": 2, "retry_delay": timedelta(seconds=30)},
     params={
-        "revision": Param(
-            None,
-            type=["null", "string"],
-            title="Revision",
-            description=(
-                f"Branch, tag or commit to apply. Empty: the newest commit of {settings.git_branch}. "
-                "An older one is the way back."
-            ),
-            examples=["main", "v1.2", "1a2b3c4d5e"],
-            pattern=r"^[^\s~^:?*\[\\]+$",
-        ),
+        **revision_field(),
         "force_training": Param(
             False,
             type="boolean",

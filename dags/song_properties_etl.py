@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 from song_properties import SONG_PROPERTIES
 
 from feature_ops.assets import dataset_asset
 from feature_ops.datasets.operators import IngestOperator, ValidateOperator
 from feature_ops.dvc.operators import UploadToS3Operator, VersionWithDvcOperator
 from feature_ops.feast.operators import MaterializeIncrementalOperator, VerifyOnlineOperator
+from feature_ops.forms import etl_form
 from feature_ops.settings import get_settings
 
 settings = get_settings()
@@ -31,46 +32,7 @@ with DAG(
     max_active_runs=1,
     tags=["feature store", "songs"],
     default_args={"owner": "feature-store", "retries": 2, "retry_delay": timedelta(seconds=30)},
-    params={
-        "dataset_url": Param(
-            settings.etl_dataset_url,
-            type=["null", "string"],
-            title="Dataset URL",
-            description=(
-                "Parquet file to ingest. Rows that are already known are left out. No user name or password; "
-                "Airflow keeps a signed URL with the run, for all who may see it."
-            ),
-            examples=["https://example.org/new_songs.parquet", "s3://data/inbox/new_songs.parquet"],
-            # A user name or password is refused before it is kept with a run.
-            pattern=r"^[a-z][a-z0-9]*://[^\s/?#@]*([/?#]\S*)?$",
-        ),
-        "repo_url": Param(
-            None,
-            type=["null", "string"],
-            title="Repository URL",
-            description=(
-                f"Git repository that keeps the data's versions. Empty: that of the connection "
-                f"{settings.git_conn_id}; any other must be on the same host."
-            ),
-            pattern=r"^(?!https?://[^/]*@)\S+$",
-        ),
-        "event_timestamp_column": Param(
-            None,
-            type=["null", "string"],
-            title="Event timestamp column",
-            description=(
-                "Column that says when a row became true. Empty: event_timestamp or snapshot_date; "
-                "a file without one is stamped with the run's time."
-            ),
-            pattern=r"^\S+$",
-        ),
-        "full_refresh": Param(
-            False,
-            type="boolean",
-            title="Full refresh",
-            description="Load the whole history into the online store again, not only what is new.",
-        ),
-    },
+    params=etl_form(SONG_PROPERTIES, settings.etl_dataset_url),
 ) as dag:
     ingest = IngestOperator(
         task_id="ingest",

@@ -23,6 +23,8 @@ LONG = (
     "test_training_in_a_pod.py",
     "test_cut_connections.py",
     "test_kill_matrix.py",
+    "test_guide.py",
+    "test_three_views.py",
 )
 
 

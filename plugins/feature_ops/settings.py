@@ -64,6 +64,7 @@ class Settings(BaseSettings):
         False, description="Whether new data, too, make a new model; without it a training takes the newest."
     )
     alert_trigger: bool = Field(False, description="Whether alerts of Alertmanager may start trainings.")
+    training_dag: str = Field("continuous_training", description="DAG that an alert starts a run of.")
     alert_conn_id: str = Field(
         "alert_default", description="Airflow connection whose password is the token that alerts come with."
     )
@@ -165,7 +166,7 @@ class Settings(BaseSettings):
     source_timeout: float = Field(60.0, gt=0, description="Seconds without a byte before a fetch fails.")
     source_deadline: float = Field(3600.0, gt=0, description="Seconds that a whole fetch may take.")
 
-    etl_schedule: str | None = Field(None, description="Cron or @preset of song_properties_etl.")
+    etl_schedule: str | None = Field(None, description="Cron or @preset of a dataset's DAG.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
 
     data_old_after: float = Field(

@@ -73,7 +73,7 @@ def test_models_are_those_that_answer(scene: Scene, page: FrameLocator) -> None:
         row = part(page, "models").get_by_role("row").filter(has_text=f"jukebox {shown}")
         expect(row).to_contain_text(f"version {version}")
         url = scene.stack.model_url(alias)
-        expect(page.get_by_role("link", name=f"Song search: {shown}")).to_have_attribute("href", url)
+        expect(page.get_by_role("link", name=f"Model: {shown}")).to_have_attribute("href", url)
 
 
 def test_a_commit_that_fails_is_told_with_its_reason_until_it_is_mended(

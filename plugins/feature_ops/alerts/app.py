@@ -1,7 +1,7 @@
 """
 The endpoint that Alertmanager sends its webhook to.
 
-A ``firing`` alert starts one run of ``continuous_training`` that trains and applies nothing. ``resolved``
+A ``firing`` alert starts one run of the training DAG that trains and applies nothing. ``resolved``
 and repeats start nothing; the answer says so.
 """
 
@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from feature_ops.alerts.alert import Alert
 from feature_ops.alerts.credentials import NoTokenError, kept_token, may_enter
-from feature_ops.alerts.runs import DAG_ID, Started, start_run
+from feature_ops.alerts.runs import Started, start_run
 from feature_ops.alerts.webhook import Notification, WebhookAlert
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.settings import get_settings
@@ -81,12 +81,13 @@ def _take(told: WebhookAlert, start: Callable[[Alert], Started]) -> dict[str, An
         return {**about, "run_id": None, "started": False, "detail": "resolved: nothing is to be done"}
     alert = told.alert()
     started = start(alert)
+    dag_id = get_settings().training_dag
     if not started.new:
-        detail = f"its run of {DAG_ID} was started before: nothing new"
+        detail = f"its run of {dag_id} was started before: nothing new"
     elif started.waits:
-        detail = f"a run of {DAG_ID} waits: the DAG is paused"
+        detail = f"a run of {dag_id} waits: the DAG is paused"
     else:
-        detail = f"a run of {DAG_ID} is started; it trains and applies nothing"
+        detail = f"a run of {dag_id} is started; it trains and applies nothing"
     _log.info("%s: %s", alert.reason, detail)
     return {**about, "run_id": started.run_id, "started": started.new, "detail": detail}
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import FeatureOpsError
-
-DAG_ID = "continuous_training"
+from feature_ops.settings import get_settings
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,10 @@ def start_run(alert: Alert) -> Started:
     from airflow.utils.types import DagRunTriggeredByType
     from sqlalchemy.exc import IntegrityError
 
+    dag_id = get_settings().training_dag
     try:
         trigger_dag(
-            DAG_ID,
+            dag_id,
             run_id=alert.run_id,
             conf=alert.conf,
             triggered_by=DagRunTriggeredByType.REST_API,
@@ -48,13 +48,14 @@ def start_run(alert: Alert) -> Started:
         return Started(alert.run_id, new=False)
     except DagNotFound:
         raise FeatureOpsError(
-            f"Airflow knows no DAG {DAG_ID} yet: wait until its file is parsed, or look for import errors"
+            f"Airflow knows no DAG {dag_id} yet: wait until its file is parsed, look for import errors, or "
+            "correct FEATURE_OPS_TRAINING_DAG"
         ) from None
-    return Started(alert.run_id, new=True, waits=_is_paused())
+    return Started(alert.run_id, new=True, waits=_is_paused(dag_id))
 
 
-def _is_paused() -> bool:
+def _is_paused(dag_id: str) -> bool:
     from airflow.models import DagModel
 
-    dag = DagModel.get_current(DAG_ID)
+    dag = DagModel.get_current(dag_id)
     return bool(dag and dag.is_paused)

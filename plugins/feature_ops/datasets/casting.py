@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from feature_ops.datasets.column import Column, ColumnType
+from feature_ops.datasets.json_casts import cast_json, cast_maps, is_map_castable
+from feature_ops.datasets.nested_casts import (
+    cast_lists,
+    cast_structs,
+    is_list_castable,
+    is_struct_castable,
+)
+from feature_ops.datasets.scalar_casts import cast_scalars, is_scalar_castable
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def is_castable(source: pa.DataType, target: pa.DataType) -> bool:
-    """Whether values of a type may become values of another; each value is still checked."""
+def is_castable(source: pa.DataType, column: Column) -> bool:
+    """Whether values of a type may become values of a column; each value is still checked."""
     import pyarrow.types as t
 
     if t.is_dictionary(source):
         source = source.value_type
+    source = _stored(source)
     if t.is_null(source):
         return True
-    if t.is_timestamp(target):
-        return bool(t.is_timestamp(source) or t.is_date(source))
-    if t.is_string(target):
-        return _is_text(source)
-    if t.is_boolean(target):
-        return bool(t.is_boolean(source) or t.is_integer(source))
-    return bool(t.is_integer(source) or t.is_floating(source) or t.is_decimal(source))
+    if column.type is ColumnType.MAP:
+        return is_map_castable(source)
+    target = column.arrow_type()
+    if column.type is ColumnType.LIST:
+        return is_list_castable(source, target)
+    if column.type is ColumnType.STRUCT:
+        return is_struct_castable(source, target)
+    return is_scalar_castable(source, target)
 
 
-def _is_text(source: pa.DataType) -> bool:
-    import pyarrow.types as t
-
-    kinds = (t.is_string, t.is_large_string, t.is_string_view, t.is_binary, t.is_large_binary)
-    return any(kind(source) for kind in kinds)
-
-
-def exact_cast(array: pa.Array, target: pa.DataType, wanted: int) -> tuple[pa.Array | None, list[int]]:
+def exact_cast(array: pa.Array, column: Column, wanted: int) -> tuple[pa.Array | None, list[int]]:
     """
-    Return the array in the target type, or None and the positions of values that would not survive.
+    Return the array in the column's type, or None and the positions of values that would not survive.
 
     :param wanted: how many such positions to look for.
     """
@@ -42,52 +47,48 @@ def exact_cast(array: pa.Array, target: pa.DataType, wanted: int) -> tuple[pa.Ar
 
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
     try:
-        return _convert(array, target), []
-    except pa.ArrowInvalid:
-        return None, _offending(array, target, wanted)
+        return _convert(array, column), []
+    except ValueError:  # Arrow's own, too
+        return None, _offending(array, column, wanted)
 
 
-def _convert(array: pa.Array, target: pa.DataType) -> pa.Array:
-    """Cast, or raise ``ArrowInvalid`` if any value would change."""
+def _stored(source: pa.DataType) -> pa.DataType:
+    """Return what a type is made of: parquet's JSON is a text to us."""
     import pyarrow as pa
 
-    source = array.type
-    if pa.types.is_string(target):
-        # Through bytes, since only then Arrow checks that the text is valid UTF-8.
-        return array.cast(pa.large_binary()).cast(pa.large_string()).cast(target)
-    if pa.types.is_boolean(target) and not pa.types.is_boolean(source):
-        result = array.cast(pa.bool_())
-        return _unchanged(array, result, result.cast(pa.int8()).cast(source, safe=False))
-    if pa.types.is_timestamp(target):
-        # A naive time is UTC; a time with a zone is the same instant in UTC.
-        zone = getattr(source, "tz", None)
-        return array.cast(pa.timestamp(target.unit, zone)).cast(target)
-    if pa.types.is_decimal(source) and pa.types.is_floating(target):
-        result = array.cast(target)
-        return _unchanged(array, result, result.cast(source))
-    return array.cast(target)
+    return source.storage_type if isinstance(source, pa.BaseExtensionType) else source
 
 
-def _unchanged(array: pa.Array, result: pa.Array, back: pa.Array) -> pa.Array:
+def _convert(array: pa.Array, column: Column) -> pa.Array:
+    """Cast, or raise ``ValueError`` if any value would change."""
     import pyarrow as pa
 
-    if not back.equals(array):
-        raise pa.ArrowInvalid("a value would change")
-    return result
+    target = column.arrow_type()
+    if pa.types.is_null(array.type):
+        return array.cast(target)
+    if column.type is ColumnType.JSON:
+        return cast_json(array)
+    if column.type is ColumnType.MAP:
+        return cast_maps(array)
+    if column.type is ColumnType.LIST:
+        return cast_lists(array, target)
+    if column.type is ColumnType.STRUCT:
+        return cast_structs(array, target)
+    return cast_scalars(array, target)
 
 
-def _offending(array: pa.Array, target: pa.DataType, wanted: int) -> list[int]:
+def _offending(array: pa.Array, column: Column, wanted: int) -> list[int]:
     """Find offending values by halving, so that a single one in a large batch is found quickly."""
-    import pyarrow as pa
-
     found: list[int] = []
     pending = [(0, len(array))]
     while pending and len(found) < wanted:
         start, length = pending.pop()
         try:
-            _convert(array.slice(start, length), target)
-        except pa.ArrowInvalid:
+            _convert(array.slice(start, length), column)
+        except ValueError:
             if length == 1:
                 found.append(start)
                 continue

@@ -7,44 +7,16 @@ declared schema, each named by the hash of its content. Files are only ever adde
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from feature_ops.datasets.column import KEYS, Column, ColumnType
 from feature_ops.settings import get_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class ColumnType(StrEnum):
-    """The types a declared column may have."""
-
-    STRING = "string"
-    BOOL = "bool"
-    INT64 = "int64"
-    DOUBLE = "double"
-
-
-class Column(BaseModel):
-    """
-    One declared column.
-
-    :param name: lower-case name, as it stands in the history.
-    :param type: its type in the history.
-    :param nullable: whether a row may lack it.
-    :param ge: smallest allowed value.
-    :param le: largest allowed value.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    type: ColumnType
-    nullable: bool = False
-    ge: float | None = None
-    le: float | None = None
 
 
 class Dataset(BaseModel):
@@ -54,7 +26,8 @@ class Dataset(BaseModel):
     :param name: names its prefix, its asset and its folder of pointers in git.
     :param keys: columns that identify an entity.
     :param columns: all columns of the history but the two times, in their order.
-    :param feature_service: the Feast service that is read back after materialization.
+    :param feature_service: the Feast service whose features are read back after materialization; if None,
+        all that any service has of the dataset.
     :param timestamp_field: column of the event time (UTC, microseconds).
     :param timestamp_aliases: names under which a source may bring the event time.
     :param created_timestamp_column: column of the time a row was ingested (UTC, microseconds).
@@ -65,7 +38,7 @@ class Dataset(BaseModel):
     name: str
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
-    feature_service: str
+    feature_service: str | None = None
     timestamp_field: str = "event_timestamp"
     timestamp_aliases: tuple[str, ...] = ()
     created_timestamp_column: str = "ingested_at"
@@ -75,7 +48,31 @@ class Dataset(BaseModel):
         missing = set(self.keys) - {column.name for column in self.columns}
         if missing or not self.keys:
             raise ValueError(f"dataset {self.name}: keys {sorted(missing)} are not declared columns")
+        for column in self.columns:
+            if column.name in self.keys and column.type not in KEYS:
+                raise ValueError(
+                    f"dataset {self.name}: the key {column.name} is of {column.type}, but Feast's keys are "
+                    f"{', '.join(sorted(KEYS))}: declare it as one of them"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        times = (self.timestamp_field, self.created_timestamp_column)
+        # Files are read, and DuckDB compares, whatever the case of the names.
+        names = Counter(name.lower() for name in (*(column.name for column in self.columns), *times))
+        twice = sorted(name for name, count in names.items() if count > 1)
+        if twice:
+            raise ValueError(
+                f"dataset {self.name}: {', '.join(twice)} is declared twice; the two times are no columns "
+                "of it, the dataset writes them itself"
+            )
+        return self
+
+    @property
+    def read_columns(self) -> tuple[Column, ...]:
+        """All that is read of a source: the columns, and the event time after them."""
+        return (*self.columns, Column(name=self.timestamp_field, type=ColumnType.TIMESTAMP))
 
     @property
     def uri(self) -> str:
@@ -116,17 +113,5 @@ class Dataset(BaseModel):
         """Return the one schema that every file of the history has."""
         import pyarrow as pa
 
-        types = {
-            ColumnType.STRING: pa.string(),
-            ColumnType.BOOL: pa.bool_(),
-            ColumnType.INT64: pa.int64(),
-            ColumnType.DOUBLE: pa.float64(),
-        }
-        instant = pa.timestamp("us", tz="UTC")
-        return pa.schema(
-            [
-                *(pa.field(c.name, types[c.type], nullable=c.nullable) for c in self.columns),
-                pa.field(self.timestamp_field, instant, nullable=False),
-                pa.field(self.created_timestamp_column, instant, nullable=False),
-            ]
-        )
+        columns = (*self.read_columns, Column(name=self.created_timestamp_column, type=ColumnType.TIMESTAMP))
+        return pa.schema([pa.field(c.name, c.arrow_type(), nullable=c.nullable) for c in columns])

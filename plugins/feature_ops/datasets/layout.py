@@ -53,8 +53,8 @@ def plan_layout(schema: pa.Schema, dataset: Dataset, timestamp_column: str, prob
             problems.add(shown_name(name), f"stands in the file {count} times (upper and lower case are one)")
     by_name = {name.lower(): name for name in names}
     timestamp = _timestamp(by_name, dataset, timestamp_column, problems)
-    columns = {column.name: by_name[column.name] for column in dataset.columns if column.name in by_name}
-    absent = [column for column in dataset.columns if column.name not in by_name]
+    columns = {c.name: by_name[c.name.lower()] for c in dataset.columns if c.name.lower() in by_name}
+    absent = [column for column in dataset.columns if column.name not in columns]
     for column in absent:
         if not column.nullable:
             problems.add(column.name, "is missing in the file")
@@ -84,16 +84,16 @@ def _timestamp(by_name: Mapping[str, str], dataset: Dataset, wanted: str, proble
             )
         return by_name.get(wanted.lower())
     candidates = (dataset.timestamp_field, *dataset.timestamp_aliases)
-    return next((by_name[name] for name in candidates if name in by_name), None)
+    return next((by_name[name.lower()] for name in candidates if name.lower() in by_name), None)
 
 
 def _check_types(schema: pa.Schema, dataset: Dataset, layout: Layout, problems: Violations) -> None:
-    targets = dataset.arrow_schema()
-    pairs = [
-        *layout.columns.items(),
-        *([(dataset.timestamp_field, layout.timestamp)] if layout.timestamp else []),
-    ]
-    for name, in_file in pairs:
-        source, target = schema.field(in_file).type, targets.field(name).type
-        if not is_castable(source, target):
-            problems.add(shown_name(in_file), f"has type {shown_name(str(source))}, but {target} is needed")
+    sources = {**layout.columns, dataset.timestamp_field: layout.timestamp}
+    for column in dataset.read_columns:
+        in_file = sources.get(column.name)
+        if in_file is None:
+            continue
+        found = schema.field(in_file).type
+        if not is_castable(found, column):
+            rule = f"has type {shown_name(str(found))}, but {shown_name(column.described)} is needed"
+            problems.add(shown_name(in_file), rule)

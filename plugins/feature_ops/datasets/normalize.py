@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.datasets.casting import exact_cast
+from feature_ops.datasets.column import Column
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.datasets.layout import Layout, plan_layout, shown_name
 from feature_ops.datasets.page_headers import DamagedPageError
@@ -50,8 +51,11 @@ class ColumnFacts:
     def count(self, array: pa.Array) -> None:
         """Take the values of one batch into account."""
         import pyarrow.compute as pc
+        import pyarrow.types as t
 
         self.nulls += array.null_count
+        if t.is_nested(array.type):
+            return  # lists and structs have no order
         bounds = pc.min_max(array).as_py()
         self.smallest = min((v for v in (self.smallest, bounds["min"]) if v is not None), default=None)
         self.largest = max((v for v in (self.largest, bounds["max"]) if v is not None), default=None)
@@ -158,13 +162,11 @@ def _check_footer(path: Path) -> None:
 def _column_facts(schema: pa.Schema, dataset: Dataset, layout: Layout) -> list[ColumnFacts]:
     sources = {**layout.columns, dataset.timestamp_field: layout.timestamp}
     facts = []
-    for target in dataset.arrow_schema():
-        if target.name == dataset.created_timestamp_column:
-            continue
-        source = sources.get(target.name)
+    for column in dataset.read_columns:
+        source = sources.get(column.name)
         place = schema.get_field_index(source or "")  # -1 also if the name stands there twice
         source_type = shown_name(str(schema.field(place).type)) if place >= 0 else None
-        facts.append(ColumnFacts(target.name, str(target.type), source, source_type))
+        facts.append(ColumnFacts(column.name, column.described, source, source_type))
     return facts
 
 
@@ -177,7 +179,7 @@ def _rewrite(pieces: Pieces, result: Normalized, dataset: Dataset, stamp: dateti
         for piece in pieces:
             table = _cast(piece, result, dataset, stamp)
             if table is not None:
-                check_rows(rules, table, result.rows + 1, result.violations)
+                check_rows(rules, dataset, table, result.rows + 1, result.violations)
                 _count(table, result)
                 gc.collect(1)  # pandera leaves each batch in a cycle
             if table is not None and not result.violations:
@@ -205,27 +207,25 @@ def _cast(batch: pa.RecordBatch, result: Normalized, dataset: Dataset, stamp: da
     layout = result.layout
     sources: dict[str, str | None] = {**layout.columns, dataset.timestamp_field: layout.timestamp}
     arrays, fields, exact = [], [], True
-    for target in dataset.arrow_schema():
-        if target.name == dataset.created_timestamp_column:
-            continue
-        source = sources.get(target.name)
+    for column in dataset.read_columns:
+        source = sources.get(column.name)
         if source is not None:
-            array = _cast_column(batch.column(source), target, result)
+            array = _cast_column(batch.column(source), column, result)
         else:
-            value = stamp if target.name == dataset.timestamp_field else None
-            array = pa.repeat(pa.scalar(value, target.type), batch.num_rows)
+            value = stamp if column.name == dataset.timestamp_field else None
+            array = pa.repeat(pa.scalar(value, column.arrow_type()), batch.num_rows)
         exact &= array is not None
         arrays.append(array)
-        fields.append(target.with_nullable(True))
+        fields.append(pa.field(column.name, column.arrow_type()))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields)) if exact else None
 
 
-def _cast_column(array: pa.Array, target: pa.Field, result: Normalized) -> pa.Array | None:
-    rule = f"has values that do not fit into {target.type} unchanged"
-    cast, offending = exact_cast(array, target.type, result.violations.wanted(target.name, rule))
+def _cast_column(array: pa.Array, column: Column, result: Normalized) -> pa.Array | None:
+    rule = f"has values that do not fit into {column.described} unchanged"
+    cast, offending = exact_cast(array, column, result.violations.wanted(column.name, rule))
     if cast is None:
         rows = [(result.rows + 1 + position, _raw(array[position])) for position in offending]
-        result.violations.add(target.name, rule, rows, len(rows), complete=False)
+        result.violations.add(column.name, rule, rows, len(rows), complete=False)
     return cast
 
 

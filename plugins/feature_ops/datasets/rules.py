@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_ops.datasets.dataset import Column, ColumnType, Dataset
+from feature_ops.datasets.column import FLOATING, Column, ColumnType
+from feature_ops.datasets.dataset import Dataset
+from feature_ops.datasets.nested_rules import check_nested
 from feature_ops.datasets.violations import Violations
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def row_rules(dataset: Dataset, latest: datetime) -> DataFrameSchema:
             nullable=column.nullable and column.name not in dataset.keys, checks=_checks(column, dataset)
         )
         for column in dataset.columns
+        if not column.is_nested
     }
     columns[dataset.timestamp_field] = pandera.Column(
         nullable=False,
@@ -45,7 +48,7 @@ def row_rules(dataset: Dataset, latest: datetime) -> DataFrameSchema:
 
 def _checks(column: Column, dataset: Dataset) -> list[Check]:
     checks = []
-    if column.type is ColumnType.DOUBLE:
+    if column.type in FLOATING:
         checks.append(_check("must be a finite number", lambda values: values.abs() < float("inf")))
     # Negated, so that NaN breaks one rule only.
     if column.ge is not None:
@@ -63,7 +66,9 @@ def _check(rule: str, holds: Any) -> Check:
     return pandera.Check(holds, error=rule)
 
 
-def check_rows(rules: DataFrameSchema, table: pa.Table, first_row: int, violations: Violations) -> None:
+def check_rows(
+    rules: DataFrameSchema, dataset: Dataset, table: pa.Table, first_row: int, violations: Violations
+) -> None:
     """
     Note the rows of a batch that break a rule.
 
@@ -72,8 +77,12 @@ def check_rows(rules: DataFrameSchema, table: pa.Table, first_row: int, violatio
     import pandas as pd
     from pandera.errors import SchemaErrors
 
+    nested = [column.name for column in dataset.columns if column.is_nested]
+    for column in dataset.columns:
+        if column.is_nested:
+            check_nested(column, table.column(column.name).combine_chunks(), first_row, violations)
     # Arrow's own types: pandas' would turn integers with nulls into floats, and NaN into null.
-    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame = table.drop_columns(nested).to_pandas(types_mapper=pd.ArrowDtype)
     try:
         rules.validate(frame, lazy=True)
     except SchemaErrors as errors:

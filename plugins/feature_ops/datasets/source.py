@@ -13,7 +13,7 @@ from feature_ops.exceptions import BadInputError
 from feature_ops.settings import Settings
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
-_EXAMPLES = "https://host/songs.parquet or s3://bucket/songs.parquet"
+_EXAMPLES = "https://host/rows.parquet or s3://bucket/rows.parquet"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from feature_ops.datasets.page_headers import (
     Page,
     pages,
 )
+from feature_ops.datasets.value_sizes import is_list_of_numbers, value_sizes
 from feature_ops.exceptions import BadInputError
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ _LEAST_BYTES = 4
 # Of each column that is read, a page and its dictionary are held.
 _LARGEST_PAGES = 256 * 1024 * 1024
 _MOST_PAGES = 500_000
+# Of a row group's lists: one row may have all their elements.
+_LARGEST_LISTS = 128 * 1024 * 1024
 # DuckDB holds some thousand rows at least, so they may not all be long.
-_LONG_TEXT = 4 * 1024
-_LONG_TEXTS = 32 * 1024 * 1024
+_LONG_VALUE = 4 * 1024
+_LONG_NUMBERS = 16 * 1024
+_LONG_VALUES = 32 * 1024 * 1024
 _DELTA_TEXTS = frozenset({DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY})
 
 
@@ -51,6 +55,8 @@ class _Column:
 
     :param is_text: whether it holds bytes of any length.
     :param is_category: whether it is read as numbers of a dictionary, which then grows by what is not.
+    :param is_repeated: whether a row may have many of its values.
+    :param width: bytes of a value that is no text.
     :param largest: bytes of its largest page.
     :param dictionary: bytes of its largest dictionary.
     :param grown: bytes that a dictionary grows by within a row group.
@@ -59,10 +65,13 @@ class _Column:
 
     is_text: bool
     is_category: bool
+    is_repeated: bool = False
+    width: int = 8
     largest: int = 0
     dictionary: int = 0
     grown: int = 0
     row: float = 0.0
+    longest: int = 0
 
     @property
     def held(self) -> int:
@@ -80,19 +89,43 @@ class _Column:
             return
         # Lengths of texts are unpacked for a whole page, from next to nothing if they are all equal.
         self.largest = max(self.largest, size + (8 * page.values if page.encoding in _DELTA_TEXTS else 0))
+        if self.is_repeated:
+            return  # pages do not say how many rows they hold
         # A text that continues the one before it may be as long as the whole page, in every row.
         whole = page.encoding == DELTA_BYTE_ARRAY
         self.row = max(self.row, size / 8 if whole else size / max(page.values, 1))
 
-    def count_chunk(self, found: list[Page]) -> None:
-        """Take all pages of a row group into account."""
+    def count_chunk(self, found: list[Page], rows: int) -> int:
+        """
+        Take all pages of a row group into account.
+
+        :param rows: how many rows it has.
+        :returns: bytes that the elements of its lists unpack to; none if it has no lists.
+        """
         if self.is_category:
             plain = sum(p.unpacked for p in found if p.encoding not in DICTIONARY_NUMBERS)
             self.grown = max(self.grown, 2 * plain)
+        if not self.is_repeated:
+            return 0
+        size = sum(self._elements(page) for page in found if not page.is_dictionary)
+        self.row = max(self.row, size / max(rows, 1))
+        return size
+
+    def _elements(self, page: Page) -> int:
+        """Return the bytes of a page's elements, each with its place in the row."""
+        if not self.is_text:
+            return page.values * (self.width + _LEAST_BYTES)
+        size = max(page.packed, page.unpacked)
+        longest = size if page.encoding == DELTA_BYTE_ARRAY else self.longest
+        if page.encoding in DICTIONARY_NUMBERS or page.encoding == DELTA_BYTE_ARRAY:
+            return page.values * (longest + 2 * _LEAST_BYTES)
+        return size + page.values * 2 * _LEAST_BYTES
 
     def count_text(self, length: int) -> None:
         """Take the longest text of a dictionary into account: each row may have it."""
-        self.row = max(self.row, length)
+        self.longest = max(self.longest, length)
+        if not self.is_repeated:
+            self.row = max(self.row, length)
 
 
 def rows_at_once(
@@ -101,15 +134,15 @@ def rows_at_once(
     """
     Return how many rows of a file can be read at once in bounded memory.
 
-    :param columns: what is read, with Arrow's types; none of them is nested.
+    :param columns: what is read, with Arrow's types.
     :param limit: bytes that all of it may unpack to.
     :raises BadInputError: it cannot be, or its pages are not what they should be.
     """
-    check_unpacked(metadata.num_rows * len(columns) * _LEAST_BYTES, limit)
     found = dict(_columns(metadata, columns))
+    check_unpacked(metadata.num_rows * len(found) * _LEAST_BYTES, limit)
     count = unpacked = 0
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-        for number, chunk in _chunks(metadata, list(found)):
+        for group, number, chunk in _chunks(metadata, list(found)):
             column, seen = found[number], []
             for page in _pages(mapped, chunk):
                 column.count(page)
@@ -124,7 +157,10 @@ def rows_at_once(
                 if page.is_dictionary and column.is_text:
                     column.count_text(_longest_text(mapped, page, chunk.compression))
                 seen.append(page)
-            column.count_chunk(seen)
+            in_lists = column.count_chunk(seen, metadata.row_group(group).num_rows)
+            unpacked += in_lists
+            _check_lists(chunk.path_in_schema, in_lists)
+            check_unpacked(unpacked, limit)
     _check_held(found.values())
     widest = sum(column.row for column in found.values())
     return max(1, min(_READ_ROWS, int(_READ_BYTES / max(widest, 1))))
@@ -136,6 +172,15 @@ def check_unpacked(size: int, limit: int) -> None:
         raise BadInputError(
             f"the parquet file unpacks to more than {limit:,} bytes: split it, or raise "
             "FEATURE_OPS_SOURCE_MAX_SIZE"
+        )
+
+
+def _check_lists(path: str, size: int) -> None:
+    if size > _LARGEST_LISTS:
+        raise BadInputError(
+            f"the lists of column {path.partition('.')[0]!r} unpack to as much as {size:,} bytes in one row "
+            f"group, more than {_LARGEST_LISTS:,}: write the file with smaller row groups (in pandas and "
+            "pyarrow: row_group_size=50_000)"
         )
 
 
@@ -153,16 +198,27 @@ def _columns(metadata: pq.FileMetaData, columns: Mapping[str, pa.DataType]) -> I
 
     for number in range(metadata.num_columns):
         leaf = metadata.schema.column(number)
-        if leaf.path in columns:
-            is_category = pa.types.is_dictionary(columns[leaf.path])
-            yield number, _Column(leaf.physical_type == "BYTE_ARRAY", is_category)
+        # What is in a list or a struct has the column's name before its own.
+        name = leaf.path if leaf.path in columns else leaf.path.partition(".")[0]
+        if name in columns:
+            yield (
+                number,
+                _Column(
+                    is_text=leaf.physical_type == "BYTE_ARRAY",
+                    is_category=pa.types.is_dictionary(columns[name]),
+                    is_repeated=leaf.max_repetition_level > 0,
+                    width=max(8, leaf.length),
+                ),
+            )
 
 
-def _chunks(metadata: pq.FileMetaData, numbers: list[int]) -> Iterator[tuple[int, pq.ColumnChunkMetaData]]:
+def _chunks(
+    metadata: pq.FileMetaData, numbers: list[int]
+) -> Iterator[tuple[int, int, pq.ColumnChunkMetaData]]:
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for number in numbers:
-            yield number, row_group.column(number)
+            yield group, number, row_group.column(number)
 
 
 def _pages(file: mmap, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
@@ -244,37 +300,21 @@ class Pieces:
 
     def _row_sizes(self, batch: pa.RecordBatch) -> Any:
         import numpy as np
+        import pyarrow.types as t
 
         sizes = np.zeros(batch.num_rows, np.int64)
         for name, array in zip(batch.schema.names, batch.columns, strict=True):
-            lengths = _text_lengths(array)
-            if lengths is None:
-                sizes += 8
-                continue
-            sizes += lengths + _LEAST_BYTES
-            self._long += int(lengths[lengths > _LONG_TEXT].sum())
-            if self._long > _LONG_TEXTS:
+            of_column = value_sizes(array)
+            sizes += of_column
+            long = _LONG_NUMBERS if is_list_of_numbers(array.type) else _LONG_VALUE
+            self._long += int(of_column[of_column > long].sum())
+            if self._long > _LONG_VALUES:
+                what = "values" if t.is_nested(array.type) else "texts"
                 raise BadInputError(
-                    f"column {name!r} has too many long texts: those of more than {_LONG_TEXT:,} bytes take "
-                    f"more than {_LONG_TEXTS:,} bytes together: keep them elsewhere, and their place here"
+                    f"column {name!r} has too many long {what}: those of more than {long:,} bytes take "
+                    f"more than {_LONG_VALUES:,} bytes together: keep them elsewhere, and their place here"
                 )
         return sizes
-
-
-def _text_lengths(array: pa.Array) -> Any:
-    """Return the bytes of each text of a column, or None if it is of another type."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    indices = None
-    if pa.types.is_dictionary(array.type):
-        array, indices = array.dictionary, array.indices
-    if not (pa.types.is_string(array.type) or pa.types.is_binary(array.type) or _is_large(array.type)):
-        return None
-    lengths = pc.binary_length(array)
-    if indices is not None:
-        lengths = lengths.take(indices)
-    return lengths.fill_null(0).to_numpy(zero_copy_only=False)
 
 
 def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -282,9 +322,3 @@ def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
     return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
-
-
-def _is_large(type_: pa.DataType) -> bool:
-    import pyarrow.types as t
-
-    return bool(t.is_large_string(type_) or t.is_large_binary(type_) or t.is_string_view(type_))

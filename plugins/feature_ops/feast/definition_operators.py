@@ -84,13 +84,13 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
     known, or the git server has lost it, the registry itself is what is compared with.
 
     :param resolved: facts of the :class:`ResolveCommitsOperator`. (templated)
-    :param feature_service: the service whose changes are told first.
+    :param feature_service: the service whose changes are told without its name; none if there are several.
     """
 
     template_fields: Sequence[str] = ("resolved",)
     operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
-    def __init__(self, *, resolved: Any, feature_service: str, **kwargs: Any) -> None:
+    def __init__(self, *, resolved: Any, feature_service: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.resolved: Mapping[str, Any] = resolved
         self.feature_service = feature_service

@@ -70,12 +70,15 @@ class History:
         with ThreadPoolExecutor(_SMALL_READS) as pool:
             return list(pool.map(self._span, names))
 
-    def has_corrections(self, pending: Sequence[FileSpan], others: Iterable[FileSpan]) -> bool:
+    def has_corrections(
+        self, pending: Sequence[FileSpan], others: Iterable[FileSpan], by: Sequence[str] = ()
+    ) -> bool:
         """
         Return whether a pending row has the key and event time of another row.
 
         :param pending: files that are to be loaded.
         :param others: files that are online.
+        :param by: columns of the key; the dataset's own if empty.
         """
         first = min((file.first_event for file in pending if file.first_event), default=None)
         last = max((file.last_event for file in pending if file.last_event), default=None)
@@ -92,10 +95,14 @@ class History:
             and file.last_event >= first
         ]
         with work_folder("corrections") as folder:
-            return self._repeats(names, rivals, folder)
+            return self._repeats(names, rivals, folder, by or self.dataset.keys)
 
-    def sample(self, names: Sequence[str], count: int) -> list[Key]:
-        """Return keys of the files' first, last and evenly spread rows: the same at every call."""
+    def sample(self, names: Sequence[str], count: int, by: Sequence[str] = ()) -> list[Key]:
+        """
+        Return keys of the files' first, last and evenly spread rows: the same at every call.
+
+        :param by: columns of the key; the dataset's own if empty.
+        """
         import pyarrow.parquet as pq
 
         footers = [self._footer(name).num_rows for name in names]
@@ -107,11 +114,16 @@ class History:
             rows = [row - start for row in wanted if start <= row < end]
             if rows:
                 with pq.ParquetFile(self.paths[name], filesystem=self.filesystem) as file:
-                    keys.update(dict.fromkeys(_keys_at(file, self.dataset.keys, rows)))
+                    keys.update(dict.fromkeys(_keys_at(file, by or self.dataset.keys, rows)))
         return list(keys)
 
     def latest(
-        self, names: Sequence[str], keys: Sequence[Key], columns: Iterable[str], until: datetime
+        self,
+        names: Sequence[str],
+        keys: Sequence[Key],
+        columns: Iterable[str],
+        until: datetime,
+        by: Sequence[str] = (),
     ) -> dict[Key, dict[str, Any]]:
         """
         Return each key's newest row in some of the files.
@@ -119,25 +131,26 @@ class History:
         :param names: the files that count.
         :param columns: what to return of a row.
         :param until: rows with a later event time do not count.
+        :param by: columns of the key; the dataset's own if empty.
         """
         import pyarrow as pa
         import pyarrow.dataset as pads
 
         if not names or not keys:
             return {}
-        dataset = self.dataset
+        dataset, by = self.dataset, by or self.dataset.keys
         order = [dataset.timestamp_field, dataset.created_timestamp_column]
-        wanted = list(dict.fromkeys([*dataset.keys, *columns, *order]))
+        wanted = list(dict.fromkeys([*by, *columns, *order]))
         schema = dataset.arrow_schema()
-        firsts = pa.array(sorted({key[0] for key in keys}), schema.field(dataset.keys[0]).type)
+        firsts = pa.array(sorted({key[0] for key in keys}), schema.field(by[0]).type)
         table = self._files(names).to_table(
             columns=wanted,
-            filter=pads.field(dataset.keys[0]).isin(firsts) & (pads.field(order[0]) <= pa.scalar(until)),
+            filter=pads.field(by[0]).isin(firsts) & (pads.field(order[0]) <= pa.scalar(until)),
         )
         newest: dict[Key, dict[str, Any]] = {}
         sought = set(keys)
         for row in table.sort_by([(name, "ascending") for name in order]).to_pylist():
-            key = tuple(row[name] for name in dataset.keys)
+            key = tuple(row[name] for name in by)
             if key in sought:
                 newest[key] = row
         return newest
@@ -174,7 +187,9 @@ class History:
 
     def _span(self, name: str) -> FileSpan:
         footer = self._footer(name)
-        column = footer.schema.to_arrow_schema().get_field_index(self.dataset.timestamp_field)
+        # Parquet counts a struct's fields, so the column's place is another than in the schema.
+        paths = [footer.schema.column(number).path for number in range(footer.num_columns)]
+        column = paths.index(self.dataset.timestamp_field)
         groups = [footer.row_group(i).column(column).statistics for i in range(footer.num_row_groups)]
         if all(group is not None and group.has_min_max for group in groups):
             times = [_utc(time) for group in groups for time in (group.min, group.max)]
@@ -189,10 +204,12 @@ class History:
         spread = pc.min_max(self._files([name]).to_table(columns=[field]).column(field)).as_py()
         return [_utc(time) for time in spread.values() if time is not None]
 
-    def _repeats(self, pending: Sequence[str], rivals: Sequence[str], folder: Path) -> bool:
+    def _repeats(
+        self, pending: Sequence[str], rivals: Sequence[str], folder: Path, key: Sequence[str]
+    ) -> bool:
         import duckdb
 
-        keys = [f"key_{place}" for place, _ in enumerate(self.dataset.keys)]
+        keys = [f"key_{place}" for place, _ in enumerate(key)]
         by = ", ".join([*keys, "event_time"])
         options = {
             "memory_limit": get_settings().memory_limit,
@@ -202,7 +219,7 @@ class History:
             "autoload_known_extensions": False,
         }
         with duckdb.connect(config=options) as connection:
-            connection.register("pending_rows", self._keys_and_times(pending))
+            connection.register("pending_rows", self._keys_and_times(pending, key))
             connection.execute("CREATE TABLE pending AS FROM pending_rows")
             sought = connection.sql(
                 f"SELECT DISTINCT {keys[0]} FROM pending LIMIT {_KEYS_SOUGHT + 1}"  # noqa: S608
@@ -210,23 +227,25 @@ class History:
             few = sought.column(0).combine_chunks() if sought.num_rows <= _KEYS_SOUGHT else None
             everyone = "SELECT * FROM pending"
             if rivals:
-                connection.register("rival_rows", self._keys_and_times(rivals, few))
+                connection.register("rival_rows", self._keys_and_times(rivals, key, few))
                 everyone += f" UNION ALL SELECT * FROM rival_rows SEMI JOIN pending USING ({by})"  # noqa: S608
             found = connection.execute(
                 f"SELECT 1 FROM ({everyone}) GROUP BY {by} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
             ).fetchall()
         return bool(found)
 
-    def _keys_and_times(self, names: Sequence[str], first_keys: pa.Array | None = None) -> pads.Scanner:
+    def _keys_and_times(
+        self, names: Sequence[str], key: Sequence[str], first_keys: pa.Array | None = None
+    ) -> pads.Scanner:
         import pyarrow as pa
         import pyarrow.dataset as pads
 
-        columns = {f"key_{place}": pads.field(key) for place, key in enumerate(self.dataset.keys)}
+        columns = {f"key_{place}": pads.field(name) for place, name in enumerate(key)}
         # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
         columns["event_time"] = pads.field(self.dataset.timestamp_field).cast(pa.int64())
         return self._files(names).scanner(
             columns=columns,
-            filter=None if first_keys is None else pads.field(self.dataset.keys[0]).isin(first_keys),
+            filter=None if first_keys is None else pads.field(key[0]).isin(first_keys),
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,

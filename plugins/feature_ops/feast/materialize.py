@@ -20,7 +20,7 @@ from feature_ops.feast.backfill_progress import Backfill, BackfillProgress
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
 from feature_ops.feast.pending import Pending, plan
-from feature_ops.feast.view_definition import ViewDefinition
+from feature_ops.feast.view_definition import ViewDefinition, key_columns
 from feature_ops.feast.views import views_of
 from feature_ops.feast.whole_history import WholeHistory, can_be_sharded, shards_of, written_by_shards
 from feature_ops.feast.writing import writing
@@ -208,7 +208,7 @@ class Materializer:
         if pending.start is None:
             return 0
         # Where nothing is online by the ledger, a run may have died after it had written something.
-        rewrite = not online or self.history.has_corrections(pending.files, online.values())
+        rewrite = not online or self._has_corrections(view, pending, online)
         if rewrite:
             log.info("%s: rows are written over those of the same event time", view.name)
         if self.source_uri.startswith("s3://"):
@@ -219,6 +219,10 @@ class Materializer:
         ):
             self.store.materialize(pending.start, end, [view.name])
         return rows.count
+
+    def _has_corrections(self, view: FeatureView, pending: Pending, online: Mapping[str, FileSpan]) -> bool:
+        keys = tuple(key_columns(view).values())
+        return self.history.has_corrections(pending.files, online.values(), keys)
 
     def _load_whole(
         self, view: FeatureView, pending: Pending, start: datetime, end: datetime, full_refresh: bool

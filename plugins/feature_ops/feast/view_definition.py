@@ -19,7 +19,7 @@ class ViewDefinition:
     :param keys: type of each join key, by name.
     :param features: type and source column of each feature, by name.
     :param source: path of the source.
-    :param times: the source's columns of event time and of ingestion.
+    :param times: the source's columns of event time and of ingestion; "" if it names none.
     """
 
     keys: Mapping[str, str]
@@ -34,13 +34,16 @@ class ViewDefinition:
         assert source is not None
         columns = source_columns(view)
         return cls(
-            keys={column.name: str(column.dtype) for column in view.entity_columns},
+            keys={
+                column.name: _read_from(column.name, str(column.dtype), columns)
+                for column in view.entity_columns
+            },
             features={
                 feature.name: (str(feature.dtype), columns.get(feature.name, feature.name))
                 for feature in view.features
             },
             source=str(getattr(source, "path", None) or source.name),
-            times=(source.timestamp_field, source.created_timestamp_column or ""),
+            times=time_columns(view),
         )
 
     @classmethod
@@ -77,6 +80,31 @@ class ViewDefinition:
         if other:
             return f"another type or column: {', '.join(other)}"
         return None
+
+
+def _read_from(name: str, kind: str, columns: Mapping[str, str]) -> str:
+    # As it was written before keys could have other columns, where they have none.
+    return f"{kind} from {columns[name]}" if name in columns else kind
+
+
+def key_columns(view: Any) -> dict[str, str]:
+    """Return the source's column of each join key, by its name; nothing for a view without an entity."""
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    renamed = source_columns(view)
+    names = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    return {name: renamed.get(name, name) for name in names}
+
+
+def time_columns(view: Any) -> tuple[str, str]:
+    """
+    Return the source's columns of event time and of ingestion; "" where it names none.
+
+    With a field mapping, Feast takes a source's own words for its times to be the mapped names.
+    """
+    renamed, source = source_columns(view), view.batch_source
+    names = (source.timestamp_field or "", source.created_timestamp_column or "")
+    return renamed.get(names[0], names[0]), renamed.get(names[1], names[1])
 
 
 def source_columns(view: Any) -> dict[str, str]:

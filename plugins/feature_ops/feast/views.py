@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 def views_of(store: FeatureStore, source_uri: str) -> list[FeatureView]:
     """
-    Return the project's feature views that are served online and read a dataset's history.
+    Return the project's feature views that are served online and loaded from a dataset's history.
 
     :param source_uri: where the history lives.
     :raises BadInputError: if there is none: Feast itself would load nothing, and call that a success.
     """
     views = [view for view in store.list_all_feature_views() if getattr(view, "batch_source", None)]
-    found = [view for view in views if _reads(view, source_uri) and view.online and _enabled(view)]
+    found = [view for view in views if _reads(view, source_uri) and _is_loaded(view)]
     if not found:
         there = ", ".join(f"{view.name} reads {_path(view) or 'no path'}{_why_not(view)}" for view in views)
         raise BadInputError(
@@ -41,7 +41,20 @@ def _enabled(view: Any) -> bool:
     return bool(getattr(view, "enabled", True))
 
 
+def _is_loaded(view: Any) -> bool:
+    return bool(view.online) and _enabled(view) and not _is_pushed_only(view)
+
+
+def _is_pushed_only(view: Any) -> bool:
+    from feast.labeling.label_view import LabelView
+
+    # Feast takes labels by push only, whatever source they have.
+    return isinstance(view, LabelView)
+
+
 def _why_not(view: Any) -> str:
+    if _is_pushed_only(view):
+        return " and is a label view, which is only pushed to"
     if not view.online:
         return " and is not online"
     return "" if _enabled(view) else " and is disabled"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.feast.history import History
-from feature_ops.feast.view_definition import source_columns
+from feature_ops.feast.view_definition import source_columns, time_columns
 from feature_ops.settings import get_settings
 from feature_ops.work_folder import work_folder
 
@@ -52,8 +52,8 @@ def can_be_sharded(store: FeatureStore, view: FeatureView, history: History) -> 
         and type(view) is FeatureView
         and not getattr(view, "offline", False)
         and view.batch_source is not None
-        and view.batch_source.timestamp_field == dataset.timestamp_field
-        and view.batch_source.created_timestamp_column in ("", dataset.created_timestamp_column)
+        and time_columns(view)[0] == dataset.timestamp_field
+        and time_columns(view)[1] in ("", dataset.created_timestamp_column)
         and columns >= set(_columns(view).values())
     )
 

@@ -79,7 +79,7 @@ class FindCandidateOperator(TrainingOperator):
             raise BadInputError(
                 f"{self.model.name} has no version {wanted!r}: name one that MLflow lists"
                 if wanted
-                else f"no version of {self.model.name} answers in test yet: run continuous_training first"
+                else f"no version of {self.model.name} answers in test yet: run the training DAG first"
             )
         return found
 

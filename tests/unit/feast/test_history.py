@@ -68,6 +68,30 @@ def test_times_and_rows_of_a_file(write: Write, history: Callable[[], History], 
     assert (span.name, span.rows, span.first_event, span.last_event) == (name, 3, day(-9999), day(5))
 
 
+def test_times_of_a_file_whose_rows_have_structs(tmp_path: Path) -> None:
+    drivers = Dataset(
+        name="drivers",
+        keys=("driver",),
+        columns=(
+            Column(name="driver", type=ColumnType.INT64),
+            Column(
+                name="profile",
+                type=ColumnType.STRUCT,
+                fields={"name": ColumnType.STRING, "age": ColumnType.INT64},
+            ),
+        ),
+    )
+    row = {
+        "driver": 1,
+        "profile": {"name": "Ada", "age": 36},
+        "event_timestamp": day(5),
+        "ingested_at": day(6),
+    }
+    pq.write_table(pa.Table.from_pylist([row], drivers.arrow_schema()), tmp_path / "a.parquet")
+    (span,) = History.from_folder(drivers, tmp_path).spans(["a.parquet"])
+    assert (span.first_event, span.last_event) == (day(5), day(5))
+
+
 def test_a_file_without_rows_has_no_times(write: Write, history: Callable[[], History]) -> None:
     name = write([])
     (span,) = history().spans([name])

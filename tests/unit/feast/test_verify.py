@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from feature_ops.feast.verify import Difference, as_served, same_value
+from feature_ops.feast.served_values import as_served, same_value
+from feature_ops.feast.verify import Difference
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,15 @@ from feature_ops.feast.verify import Difference, as_served, same_value
         (2**53 + 1, "Int64", 2**53 + 1),
         ("ü", "String", "ü"),
         (True, "Bool", True),
+        ([0.1, 0.5], "Array(Float32)", [0.10000000149011612, 0.5]),
+        ([], "Array(String)", []),
+        (["b", "a", "b"], "Set(String)", {"a", "b"}),
+        ('{"a":null}', "Map", {"a": None}),
+        ({"a": None}, "Map", {"a": math.nan}),
+        ('{"a": [1]}', "Json", {"a": [1]}),
+        ({"age": 36}, "Struct({age: Int64})", {"age": 36.0}),
+        ("9b2f0a52-0f3c-4e0e-9d43-5a9f0f6a7c11", "Uuid", UUID("9b2f0a52-0f3c-4e0e-9d43-5a9f0f6a7c11")),
+        ("1.10", "Decimal", Decimal("1.1")),
     ],
 )
 def test_a_value_is_served_as_its_feature_type_says(stored: Any, feast_type: str, served: Any) -> None:
@@ -36,7 +48,21 @@ def test_null_and_nan_are_one(expected: Any, got: Any) -> None:
     assert same_value(expected, got)
 
 
-@pytest.mark.parametrize(("expected", "got"), [(None, 0), (0.0, None), (1, 2), ("a", "A"), (0, math.nan)])
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (None, 0),
+        (0.0, None),
+        (1, 2),
+        ("a", "A"),
+        (0, math.nan),
+        ([1], [1, 1]),
+        ([None], [0]),
+        ({"a": 1}, {"b": 1}),
+        ({"a": None}, {"a": 0}),
+        ({"a": 1}, {"a": 1, "b": None}),
+    ],
+)
 def test_a_missing_value_is_not_a_zero(expected: Any, got: Any) -> None:
     assert not same_value(expected, got)
 

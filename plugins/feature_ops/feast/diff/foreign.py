@@ -186,6 +186,23 @@ def _complete(contents: Any) -> Iterator[str]:
         source = view.batch_source
         if source is not None and not source.timestamp_field:
             yield f"feature view {view.name}: its source {source.name} names no timestamp_field"
+    yield from _untyped_keys(contents)
+
+
+def _untyped_keys(contents: Any) -> Iterator[str]:
+    """Tell of join keys whose type Feast would look up in the data, which may not be there yet."""
+    from feast import ValueType
+
+    untyped = {entity.name: entity for entity in contents.entities if entity.value_type == ValueType.UNKNOWN}
+    for view in [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]:
+        typed = {column.name for column in view.entity_columns}
+        for entity in (untyped[name] for name in view.entities if name in untyped):
+            if entity.join_key not in typed:
+                yield (
+                    f"feature view {view.name}: nothing says of what type its join key {entity.join_key} is: "
+                    f"give the entity {entity.name} a value_type, such as ValueType.INT64, or the view "
+                    "a field"
+                )
 
 
 def _lost_in_registry(view: Any) -> Iterator[str]:

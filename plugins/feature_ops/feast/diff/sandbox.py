@@ -35,7 +35,8 @@ def main() -> None:
     """
     answer, lifeline = int(sys.argv[1]), int(sys.argv[2])
     request = json.load(sys.stdin)
-    sys.path.append(request["packages"])
+    # First: the environment may have another copy of the package installed.
+    sys.path.insert(0, request["packages"])
     # Once, and before each fork, what every fork needs.
     import feast.repo_operations  # noqa: F401
 

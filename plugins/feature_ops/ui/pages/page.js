@@ -115,7 +115,7 @@ const notice = (kind, title, ...children) =>
 
 function head(told) {
   const services = told.services.map((service) =>
-    outside(`Song search: ${service.alias === "champion" ? "production" : service.alias}`, service.url, { class: "button" }));
+    outside(`Model: ${service.alias === "champion" ? "production" : service.alias}`, service.url, { class: "button" }));
   return h("header", {},
     h("h1", {}, "Feature store"),
     h("nav", { "aria-label": "Elsewhere" }, ...services, told.mlflow ? outside("MLflow", told.mlflow, { class: "button" }) : null));

@@ -154,6 +154,34 @@ p = Project(name="p")
     )
 
 
+@pytest.mark.parametrize(
+    ("entity", "schema", "is_told"),
+    [
+        ("", "", True),
+        (", value_type=ValueType.INT64", "", False),
+        ("", 'Field(name="driver", dtype=Int64), ', False),
+    ],
+)
+def test_a_join_key_whose_type_only_data_could_tell_is_incomplete(
+    parse: Any, entity: str, schema: str, is_told: bool
+) -> None:
+    found = parse(
+        f"""
+from feast import Entity, FeatureView, Field, FileSource, Project, ValueType
+from feast.types import Int64
+p = Project(name="p")
+e = Entity(name="e", join_keys=["driver"]{entity})
+source = FileSource(name="s", path="s3://b/", timestamp_field="at")
+view = FeatureView(name="view", entities=[e], schema=[{schema}Field(name="a", dtype=Int64)], source=source)
+"""
+    )[1].incomplete
+    told = (
+        "feature view view: nothing says of what type its join key driver is: give the entity e a "
+        "value_type, such as ValueType.INT64, or the view a field"
+    )
+    assert found == ((told,) if is_told else ())
+
+
 def test_a_function_that_feast_loses_on_its_way_through_a_registry_is_told(parse: Any) -> None:
     lost = parse(shop.SHOP)[1]
     assert lost.incomplete == (
