@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         False, description="Whether new data, too, make a new model; without it a training takes the newest."
     )
     alert_trigger: bool = Field(False, description="Whether alerts of Alertmanager may start trainings.")
-    training_dag: str = Field("continuous_training", description="DAG that an alert starts a run of.")
+    alert_dag: str = Field("continuous_training", description="DAG that an alert starts a run of.")
     alert_conn_id: str = Field(
         "alert_default", description="Airflow connection whose password is the token that alerts come with."
     )

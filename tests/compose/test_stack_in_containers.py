@@ -10,7 +10,7 @@ import requests
 from demo.acts import etl_by_hand, new_song_is_unknown, song_is_online, whole_catalogue_is_online
 from demo.container_stack import ContainerStack
 from demo.feature_acts import loudness_is_commented_out, triggerer_is_killed
-from demo.scene import KEY, Scene
+from demo.scene import FLOAT_TOLERANCE, KEY, Scene
 from demo.waiting import wait_until
 from tests.compose.compose import Compose
 
@@ -83,9 +83,8 @@ def test_a_run_goes_on_after_a_container_was_killed_in_the_middle(
 
     assert scene.api.wait("song_properties_etl", run_id, timeout=600) == "success"
     online = scene.online(known[KEY])
-    assert (
-        online["tempo"].round(2).tolist() == known.set_index(KEY).loc[online.index, "tempo"].round(2).tolist()
-    )
+    wanted = known.set_index(KEY).loc[online.index, "tempo"]
+    assert online["tempo"].tolist() == pytest.approx(wanted.tolist(), rel=FLOAT_TOLERANCE)
 
 
 def test_prometheus_asks_both_services_and_knows_the_rules(compose: Compose) -> None:

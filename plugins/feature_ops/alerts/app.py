@@ -81,7 +81,7 @@ def _take(told: WebhookAlert, start: Callable[[Alert], Started]) -> dict[str, An
         return {**about, "run_id": None, "started": False, "detail": "resolved: nothing is to be done"}
     alert = told.alert()
     started = start(alert)
-    dag_id = get_settings().training_dag
+    dag_id = get_settings().alert_dag
     if not started.new:
         detail = f"its run of {dag_id} was started before: nothing new"
     elif started.waits:

@@ -34,7 +34,7 @@ def start_run(alert: Alert) -> Started:
     from airflow.utils.types import DagRunTriggeredByType
     from sqlalchemy.exc import IntegrityError
 
-    dag_id = get_settings().training_dag
+    dag_id = get_settings().alert_dag
     try:
         trigger_dag(
             dag_id,
@@ -49,7 +49,7 @@ def start_run(alert: Alert) -> Started:
     except DagNotFound:
         raise FeatureOpsError(
             f"Airflow knows no DAG {dag_id} yet: wait until its file is parsed, look for import errors, or "
-            "correct FEATURE_OPS_TRAINING_DAG"
+            "correct FEATURE_OPS_ALERT_DAG"
         ) from None
     return Started(alert.run_id, new=True, waits=_is_paused(dag_id))
 

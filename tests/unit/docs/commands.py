@@ -87,6 +87,9 @@ RUN = {
     "for database in $DATABASES; do dropdb …": Run(_ALL, "RESTORE"),
     'git -C "$BACKUP/jukebox.git" push …': Run(_ALL, "RESTORE"),
     # In sentences only.
+    "feast init": Run(
+        "tests/integration/your_own/test_guide.py::test_the_page_leads_from_feast_init_to_both_dags", "GUIDE"
+    ),
     "dvc pull": Run(
         "tests/integration/dvc/test_version_and_upload.py::"
         "test_a5_any_version_can_be_pulled_by_a_person_with_a_clone",
