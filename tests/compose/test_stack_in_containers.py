@@ -9,6 +9,7 @@ import requests
 
 from demo.acts import etl_by_hand, new_song_is_unknown, song_is_online, whole_catalogue_is_online
 from demo.container_stack import ContainerStack
+from demo.errors import DemoError
 from demo.feature_acts import loudness_is_commented_out, triggerer_is_killed
 from demo.scene import FLOAT_TOLERANCE, KEY, Scene
 from demo.waiting import wait_until
@@ -64,6 +65,13 @@ def test_a_push_while_the_triggerer_is_dead_is_not_lost(scene: Scene) -> None:
     assert asked.answers
 
 
+def answers(scene: Scene) -> bool:
+    try:
+        return bool(scene.api.dag_runs("song_properties_etl"))
+    except DemoError:
+        return False
+
+
 @pytest.mark.parametrize("service", ["airflow-scheduler", "valkey", "postgres", "seaweedfs"])
 def test_a_run_goes_on_after_a_container_was_killed_in_the_middle(
     compose: Compose, scene: Scene, service: str
@@ -81,6 +89,8 @@ def test_a_run_goes_on_after_a_container_was_killed_in_the_middle(
     compose.kill(service)
     compose("up", "--detach", "--no-build", "--no-deps", service)
 
+    # Without its database Airflow's API answers nobody.
+    wait_until(lambda: answers(scene), "Airflow answers again", timeout=120)
     assert scene.api.wait("song_properties_etl", run_id, timeout=600) == "success"
     online = scene.online(known[KEY])
     wanted = known.set_index(KEY).loc[online.index, "tempo"]

@@ -134,3 +134,15 @@ def test_airflow_behaves_as_in_the_demo(services: dict[str, Any]) -> None:
     for section, options in BEHAVIOUR.items():
         for option, value in options.items():
             assert environment[f"AIRFLOW__{section}__{option}".upper()] == str(value), option
+
+
+def test_the_locked_celery_has_what_airflows_executor_takes_from_it(tmp_path: Path) -> None:
+    """Its provider allows versions that lack it, and a worker would fail at its start."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import airflow.providers.celery.executors.celery_executor"],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
