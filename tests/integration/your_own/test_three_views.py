@@ -122,7 +122,7 @@ def test_both_dags_work_on_another_shape_with_declarations_only(shop: Shop, regi
 
     # A late row, a correction and a new key, by Feast's own way of loading.
     late = datetime(2026, 4, 1, tzinfo=UTC)
-    said = shop.etl("stock_levels", [level(1, 9, late), level(1, 4), level(3, 1, shelves=["b", "c"])])
+    said = shop.etl("stock_levels", [level(3, 1, shelves=["b", "c"]), level(1, 9, late), level(1, 4)])
     assert "3 new rows, 0 already known" in said
     assert "features read back: as in the history" in said
     assert [shop.online(["stock:left"], shop_id="north", Item=i)["left"] for i in (1, 2, 3)] == [4, 7, 1]
