@@ -52,7 +52,7 @@ class Scalar:
 
 def encode_scalars(column: pa.Array, feast_type: str) -> pa.LargeBinaryArray:
     """
-    Return a column as serialized ``Value`` messages.
+    Return a column of scalars as serialized ``Value`` messages.
 
     :param feast_type: name of Feast's value type, such as ``INT64``.
     :raises pyarrow.ArrowInvalid: an integer does not fit into the type.
