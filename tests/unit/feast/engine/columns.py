@@ -8,7 +8,6 @@ import pyarrow as pa
 from hypothesis import settings
 from hypothesis import strategies as st
 
-
 _TEXT = st.one_of(
     st.sampled_from(["", "🎵", "nan", "é\u0000b", "x" * 127, "x" * 128, "y" * 16_384]),
     st.text(max_size=20),

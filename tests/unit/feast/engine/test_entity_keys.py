@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from tests.unit.feast.engine.columns import KEYS, beside_bytes, columns_of, examples
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.utils import _build_entity_keys, _columns_to_proto_values
 from feast.value_type import ValueType
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_ops.feast.engine.entity_keys import encode_entity_keys
+from tests.unit.feast.engine.columns import KEYS, beside_bytes, columns_of, examples
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3, unique=True)
 

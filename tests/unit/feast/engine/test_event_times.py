@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pyarrow as pa
-from tests.unit.feast.engine.columns import TIMES, columns_of, examples
 from feast.utils import _coerce_datetime, make_tzaware
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 
 from feature_ops.feast.engine.event_times import encode_timestamps, to_microseconds
+from tests.unit.feast.engine.columns import TIMES, columns_of, examples
 
 
 def stock(column: pa.Array) -> list[bytes]:

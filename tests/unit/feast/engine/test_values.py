@@ -4,13 +4,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.unit.feast.engine.columns import SCALARS, beside_bytes, columns_of, examples
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_ops.feast.engine.values import encode_scalars
+from tests.unit.feast.engine.columns import SCALARS, beside_bytes, columns_of, examples
 
 
 def stock(column: pa.Array, feast_type: str) -> list[bytes]:
