@@ -1,0 +1,43 @@
+"""The DAG's materialization with the engine named in ``feature_store.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.feast.conftest import CONFIGURATION, Radio
+
+WITH_ENGINE = CONFIGURATION + "batch_engine:\n  type: feature_ops.feast.engine.ArrowEngine\n"
+
+
+@pytest.fixture
+def radio(make_radio: Callable[[str], Radio]) -> Radio:
+    radio = make_radio(WITH_ENGINE)
+    radio.apply()
+    return radio
+
+
+def test_what_is_new_is_loaded_and_counted(radio: Radio) -> None:
+    radio.publish(("a", "2024-05-01", 0.5), ("b", "2024-05-02", 0.75))
+
+    assert radio.materialize()["rows"] == 2
+    assert radio.online("a", "b") == {"a": 0.5, "b": 0.75}
+
+
+def test_a_late_row_does_not_overwrite_a_newer_one(radio: Radio) -> None:
+    radio.publish(("a", "2024-05-01", 0.5))
+    radio.materialize()
+    radio.publish(("a", "2024-01-15", 0.25), ("b", "2020-01-01", 0.75))
+    radio.materialize("second run")
+
+    assert radio.online("a", "b") == {"a": 0.5, "b": 0.75}
+
+
+def test_a_correction_with_the_same_event_time_is_loaded(radio: Radio) -> None:
+    radio.publish(("a", "2024-05-01", 0.5))
+    radio.materialize()
+    radio.publish(("a", "2024-05-01", 0.25))
+    radio.materialize("second run")
+
+    assert radio.online("a") == {"a": 0.25}
