@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from feature_ops.feast.engine.rows import EncodedRows
 from feature_ops.feast.engine.wire import EMPTY, Ints, fixed_width, lengths_of
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-_TRAILER = struct.pack("!h", -1)
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
+COPY_TRAILER = struct.pack("!h", -1)
 _NULL = struct.pack("!i", -1)
 _COLUMNS = 6
 # PostgreSQL counts from the year 2000.
@@ -59,11 +59,11 @@ class PostgresWriter:
                 "value_text text, event_ts timestamp, created_ts timestamp) ON COMMIT DROP"
             )
             with cursor.copy("COPY feature_ops_rows FROM STDIN (FORMAT BINARY)") as copy:
-                copy.write(_HEADER)
-                data = memoryview(_tuples(rows.by_key()).buffers()[2])
+                copy.write(COPY_HEADER)
+                data = memoryview(copy_tuples(rows.by_key()).buffers()[2])
                 for start in range(0, len(data), _BYTES_PER_WRITE):
                     copy.write(data[start : start + _BYTES_PER_WRITE])
-                copy.write(_TRAILER)
+                copy.write(COPY_TRAILER)
             cursor.execute(
                 sql.SQL(
                     "INSERT INTO {table} AS stored "
@@ -78,8 +78,8 @@ class PostgresWriter:
             return -(-int(cursor.rowcount) // len(rows.values))
 
 
-def _tuples(rows: EncodedRows) -> pa.LargeBinaryArray:
-    """Return each row's table rows, one after the other."""
+def copy_tuples(rows: EncodedRows) -> pa.LargeBinaryArray:
+    """Return each row's table rows in the binary format of ``COPY``, one after the other."""
     keys, times = _field(rows.keys), _times(rows)
     parts: list[Any] = []
     for name, values in rows.values.items():

@@ -52,11 +52,12 @@ class SqliteWriter:
             "WHERE typeof(stored.event_ts) <> 'integer' OR stored.event_ts <= excluded.event_ts"
         )
         with self.connection:
-            cursor = self.connection.executemany(upsert, _rows(rows.by_key()))
+            cursor = self.connection.executemany(upsert, table_rows(rows.by_key()))
         return -(-int(cursor.rowcount) // len(rows.values))
 
 
-def _rows(rows: EncodedRows) -> Iterator[_Row]:
+def table_rows(rows: EncodedRows) -> Iterator[_Row]:
+    """Yield the table rows: key, feature, value, text, event and created time in whole seconds."""
     keys = rows.keys.to_pylist()
     events = _seconds(pa.array(rows.event_times))
     created = repeat(None) if rows.created_times is None else _seconds(rows.created_times)

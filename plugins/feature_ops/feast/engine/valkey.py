@@ -103,15 +103,10 @@ class _Batch:
         self.time_field = b"_ts:" + view.encode()
         self.fields = [field_of(view, name) for name in rows.values]
         self.times = encode_timestamps(rows.event_times)
-        self.keys = pc.binary_join_element_wise(
-            rows.keys, pa.scalar(writer.project.encode(), pa.large_binary()), EMPTY
-        )
+        self.keys = keys_of(rows, writer.project)
         self._key_bulks = _Records(resp.bulks(self.keys))
         self._gets = _Records(resp.commands([b"HGET", self.keys, self.time_field]))
-        pairs: list[bytes | pa.LargeBinaryArray] = [self.time_field, self.times]
-        for field, values in zip(self.fields, rows.values.values(), strict=True):
-            pairs += [field, values]
-        sets = resp.commands([b"HSET", self.keys, *pairs])
+        sets = hset_commands(self.keys, [self.time_field, *self.fields], [self.times, *rows.values.values()])
         if writer.expiry:
             expire = resp.commands([b"EXPIRE", self.keys, b"%d" % writer.expiry])
             sets = pc.binary_join_element_wise(sets, expire, EMPTY)
@@ -209,6 +204,21 @@ class _Records:
     def between(self, rows: range) -> memoryview:
         """Return the records of the rows as they lie one after the other."""
         return self._data[self.offsets[rows.start] : self.offsets[rows.stop]]
+
+
+def keys_of(rows: EncodedRows, project: str) -> pa.LargeBinaryArray:
+    """Return the keys of the hashes."""
+    return pc.binary_join_element_wise(rows.keys, pa.scalar(project.encode(), pa.large_binary()), EMPTY)
+
+
+def hset_commands(
+    keys: pa.LargeBinaryArray, fields: Sequence[bytes], values: Sequence[pa.LargeBinaryArray]
+) -> pa.LargeBinaryArray:
+    """Return the command that writes each row, whatever is stored."""
+    pairs: list[bytes | pa.LargeBinaryArray] = []
+    for field, column in zip(fields, values, strict=True):
+        pairs += [field, column]
+    return resp.commands([b"HSET", keys, *pairs])
 
 
 def field_of(view: str, feature: str) -> bytes:
