@@ -45,7 +45,7 @@ class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
     memory_limit: str = Field(default="400MB", description="What finding the latest rows may take in memory")
     threads: PositiveInt = Field(default=2, description="Threads that find the latest rows")
-    batch_rows: PositiveInt = Field(default=65_536, description="Rows that are encoded and written together")
+    batch_rows: PositiveInt = Field(default=16_384, description="Rows that are encoded and written together")
     batch_bytes: PositiveInt = Field(default=64 << 20, description="Bytes of such a batch")
     temp_directory: str | None = Field(default=None, description="Where to put what memory does not hold")
 

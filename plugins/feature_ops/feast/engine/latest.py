@@ -40,7 +40,7 @@ class Limits:
 
     memory: str = "400MB"
     threads: int = 2
-    batch_rows: int = 65_536
+    batch_rows: int = 16_384
     batch_bytes: int = 64 << 20
     folder: str | None = None
 
