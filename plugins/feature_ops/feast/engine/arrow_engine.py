@@ -97,7 +97,7 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
         """Return the rows to write, or why stock Feast has to do it."""
         view = task.feature_view
         reason = why_stock(task, self.repo_config, self.offline_store) or why_not_writable(
-            self.online_store, self.repo_config
+            self.online_store, self.repo_config, view
         )
         if reason:
             return reason

@@ -24,8 +24,8 @@ class Writer(Protocol):
         ...
 
 
-def why_not_writable(store: OnlineStore, config: RepoConfig) -> str | None:
-    """Return why Feast has to write to the store itself; None if the engine can."""
+def why_not_writable(store: OnlineStore, config: RepoConfig, view: FeatureView) -> str | None:
+    """Return why Feast has to write the view's rows itself; None if the engine can."""
     kind, settings = _kind(store), config.online_store
     if kind is None:
         return f"the online store is {type(store).__name__}"
@@ -33,7 +33,7 @@ def why_not_writable(store: OnlineStore, config: RepoConfig) -> str | None:
         return "the online store is a cluster" if settings.redis_type == "redis_cluster" else None
     if settings.vector_enabled:
         return "the online store keeps vectors"
-    if settings.enable_openai_compatible_store:
+    if settings.enable_openai_compatible_store or (kind == "postgres" and _has_numbers(store, config, view)):
         return "the online store keeps numbers beside the values"
     return None
 
@@ -46,22 +46,34 @@ def keeps_texts(store: OnlineStore) -> bool:
 @contextmanager
 def opened_writer(store: OnlineStore, config: RepoConfig, view: FeatureView) -> Iterator[Writer]:
     """Open a store that the engine can write to."""
-    from feast.infra.online_stores.helpers import compute_table_id, compute_versioned_name
+    from feast.infra.online_stores.helpers import compute_versioned_name
 
     # Feast's stores are not typed.
     inner: Any = store
-    versioned = config.registry.enable_online_feature_view_versioning
     if _kind(store) == "redis":
         client = inner._get_client(config.online_store)
-        name = compute_versioned_name(view, versioned)
+        name = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
         yield ValkeyWriter(client, config.project, name, config.online_store.key_ttl_seconds or 0)
         return
-    table = compute_table_id(config.project, view, versioned)
+    table = _table(config, view)
     if _kind(store) == "postgres":
         with inner._get_conn(config) as connection:
             yield PostgresWriter(connection, table)
         return
     yield SqliteWriter(inner._get_conn(config), table)
+
+
+def _table(config: RepoConfig, view: FeatureView) -> str:
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    versioned = config.registry.enable_online_feature_view_versioning
+    return str(compute_table_id(config.project, view, versioned))
+
+
+def _has_numbers(store: Any, config: RepoConfig, view: FeatureView) -> bool:
+    """Whether the table has numbers: Feast goes on to write them when the setting is off again."""
+    with store._get_conn(config) as connection, connection.transaction(), connection.cursor() as cursor:
+        return bool(store._check_table_has_value_num(cursor, _table(config, view), config))
 
 
 def _kind(store: OnlineStore) -> str | None:

@@ -33,7 +33,7 @@ from feature_ops.feast.engine.wire import EMPTY, Ints, offsets_of
 _ROWS_PER_PIECE = 100
 _BYTES_PER_PIECE = 1 << 20
 # While one waits for its answer, the server works for the others.
-_CONNECTIONS = 3
+_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from feast.types import Array, Bool, Float32, Int64, Set, String, UnixTimestamp
 from feast.value_type import ValueType
 
 from demo.servers import Servers
-from tests.integration.feast.engine.stores import PROJECT, Held, on_sqlite, on_valkey
+from tests.integration.feast.engine.stores import PROJECT, Held, on_postgres, on_sqlite, on_valkey
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 END = NOON + timedelta(days=1)
@@ -194,6 +194,19 @@ def test_what_is_outside_the_fast_set_is_left_to_stock_feast_and_told(
     assert done == ["tracks"]
     (line,) = [record.getMessage() for record in caplog.records if "stock Feast" in record.getMessage()]
     assert reason in line
+
+
+def test_a_table_that_keeps_numbers_is_left_to_stock_feast(
+    registry_url: str, files: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeps = on_postgres(registry_url, enable_openai_compatible_store=True)
+    keeps.prepare(view(files))
+
+    with caplog.at_level(logging.INFO, "feature_ops"):
+        store = materialized(tmp_path / "ours", on_postgres(registry_url), ENGINE, view(files))
+
+    assert "keeps numbers" in caplog.text
+    assert answers(store)["plays"] == [2**40 + 1, 2**40 + 8, 2**40 + 100, None]
 
 
 def test_a_failure_is_feasts_failure(files: str, tmp_path: Path) -> None:

@@ -99,11 +99,10 @@ def test_two_writers_at_once_leave_the_newest_event_of_every_entity(store: Held)
     assert store.content(VIEW) == content_of(store, events[-1])
 
 
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
 def test_what_is_pushed_between_look_and_write_is_not_overwritten(
     store: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if store.config.online_store.type != "redis":
-        pytest.skip("the others compare in the statement that writes")
     wanted = valkey._Batch.wanted
     pushed = rows(9, NOON + timedelta(hours=1))
 
@@ -121,9 +120,8 @@ def test_what_is_pushed_between_look_and_write_is_not_overwritten(
     }
 
 
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
 def test_a_key_expires_as_feast_is_told(store: Held) -> None:
-    if store.config.online_store.type != "redis":
-        pytest.skip("no other store knows expiry")
     config = store.config.model_copy(deep=True)
     expiring = Held(config)
     expiring.config.online_store.key_ttl_seconds = 1_000
@@ -136,18 +134,16 @@ def test_a_key_expires_as_feast_is_told(store: Held) -> None:
     assert all(900 < seconds <= 1_000 for seconds in left)
 
 
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
 def test_feast_leaves_out_a_correction_with_the_same_event_time(store: Held) -> None:
-    if store.config.online_store.type != "redis":
-        pytest.skip("Feast's other stores write whatever comes")
     store.write_as_feast(VIEW, rows(1, NOON))
     store.write_as_feast(VIEW, rows(2, NOON))
 
     assert store.content(VIEW) == content_of(store, rows(1, NOON))
 
 
+@pytest.mark.parametrize("held", ["postgres", "sqlite"], indirect=True)
 def test_feast_writes_an_older_event_over_a_newer_one_in_sql(store: Held) -> None:
-    if store.config.online_store.type == "redis":
-        pytest.skip("Feast's Redis store looks at the time")
     older = rows(1, NOON - timedelta(days=1))
     store.write_as_feast(VIEW, rows(2, NOON))
     store.write_as_feast(VIEW, older)

@@ -87,9 +87,8 @@ def test_whatever_is_in_the_file_the_same_comes_online(
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("held", ["postgres", "sqlite"], indirect=True)
 def test_a_created_time_that_is_null_is_stored_as_null_where_feast_fails(held: Held, tmp_path: Path) -> None:
-    if held.config.online_store.type == "redis":
-        pytest.skip("created times are not stored there")
     table = history(1).slice(0, 1)
     place = table.schema.get_field_index("noted")
     pq.write_table(table.set_column(place, "noted", pa.nulls(1, TIMES)), tmp_path / "null.parquet")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from feature_ops.feast.engine.latest import LatestRows, Limits
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
-from tests.unit.feast.engine.columns import examples
+from tests.unit.feast.engine.columns import KEYS, columns_of, examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(hours=10)
@@ -95,6 +95,36 @@ def test_the_latest_row_of_each_key_in_the_window_is_found(
     found = values_of(latest_of(dataset, keys, batch_rows=3))
 
     assert found == sorted(place for _, _, place in expected.values())
+
+
+@examples
+@given(data=st.data(), feast_type=st.sampled_from(sorted(KEYS)))
+def test_keys_of_every_type_are_told_apart(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, feast_type: str
+) -> None:
+    keys = data.draw(columns_of(KEYS[feast_type]))
+    table = pa.table(
+        {
+            "song": keys,
+            "value": pa.array(range(len(keys)), pa.int64()),
+            "happened": pa.array([START] * len(keys), SCHEMA.field("happened").type),
+        }
+    )
+    path = tmp_path_factory.mktemp("keys") / "keys.parquet"
+    # Parquet of this version keeps every unit of time.
+    pq.write_table(table, path, version="2.6")
+
+    found = values_of(latest_of(pads.dataset(path), ["song"], created=None))
+
+    last = {
+        key: place
+        for place, key in enumerate(
+            table["song"].cast(pa.int64()).to_pylist()
+            if feast_type == "UNIX_TIMESTAMP"
+            else table["song"].to_pylist()
+        )
+    }
+    assert found == sorted(last.values())
 
 
 def test_a_row_without_an_event_time_is_not_in_any_window(tmp_path: Path) -> None:
