@@ -193,10 +193,12 @@ def in_a_process(
     return dict(json.loads(ended.stdout.splitlines()[-1]))
 
 
-def online_stores(servers: Any, wanted: list[str], folder: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def online_stores(
+    servers: Any, wanted: list[str], contenders: list[str], folder: Path
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield each store, empty, for each contender in turn."""
     for name in wanted:
-        for contender in CONTENDERS:
+        for contender in contenders:
             if name == "valkey":
                 servers.valkey.flush()
                 settings = {"type": "redis", "connection_string": servers.online_store}
@@ -217,8 +219,8 @@ def online_stores(servers: Any, wanted: list[str], folder: Path) -> Iterator[tup
             yield name, contender, settings
 
 
-def table(entities: int, wanted: list[str]) -> pd.DataFrame:
-    """Measure all contenders on all stores."""
+def table(entities: int, wanted: list[str], contenders: list[str]) -> pd.DataFrame:
+    """Measure the contenders on the stores."""
     from demo.servers import Servers
 
     with tempfile.TemporaryDirectory(prefix="feature-ops-benchmark-") as name:
@@ -229,15 +231,16 @@ def table(entities: int, wanted: list[str]) -> pd.DataFrame:
         servers.start()
         try:
             seen: dict[str, dict[str, float]] = {}
-            for store, contender, settings in online_stores(servers, wanted, folder):
+            for store, contender, settings in online_stores(servers, wanted, contenders, folder):
                 took = in_a_process(contender, history, folder, settings)
                 seen.setdefault(store, {})[f"{contender}, rows/s"] = entities / took["seconds"]
                 seen[store][f"{contender}, peak MB"] = took["peak"]
         finally:
             servers.stop()
     frame = pd.DataFrame.from_dict(seen, orient="index")
-    frame["ours / stock"] = frame["ours, rows/s"] / frame["stock, rows/s"]
-    frame["ours / bare"] = frame["ours, rows/s"] / frame["bare, rows/s"]
+    for peer in ("stock", "bare"):
+        if {"ours", peer} <= set(contenders):
+            frame[f"ours / {peer}"] = frame["ours, rows/s"] / frame[f"{peer}, rows/s"]
     return frame
 
 
@@ -253,6 +256,9 @@ def main() -> None:
         choices=["valkey", "postgres", "sqlite"],
         default=["valkey", "postgres", "sqlite"],
     )
+    parser.add_argument(
+        "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="who (default all)"
+    )
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--history", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -262,7 +268,7 @@ def main() -> None:
         print(json.dumps(measure(asked.one, asked.history, asked.folder, asked.store)))
         return
     print(f"{asked.entities:,} entities with 13 features, from parquet into an empty store:\n")
-    print(table(asked.entities, asked.stores).round(2).T.to_string())
+    print(table(asked.entities, asked.stores, asked.contenders).round(2).T.to_string())
 
 
 if __name__ == "__main__":

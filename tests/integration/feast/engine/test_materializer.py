@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from feature_ops.feast.engine.rows import EncodedRows
+from feature_ops.feast.engine.valkey import ValkeyWriter
 from tests.integration.feast.conftest import CONFIGURATION, Radio
 
 WITH_ENGINE = CONFIGURATION + "batch_engine:\n  type: feature_ops.feast.engine.ArrowEngine\n"
@@ -41,3 +43,22 @@ def test_a_correction_with_the_same_event_time_is_loaded(radio: Radio) -> None:
     radio.materialize("second run")
 
     assert radio.online("a") == {"a": 0.25}
+
+
+def test_a_load_that_dies_after_it_wrote_is_completed_by_the_next_run(
+    radio: Radio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = ValkeyWriter.write
+
+    def write_and_die(self: ValkeyWriter, rows: EncodedRows) -> int:
+        write(self, rows)
+        raise ConnectionError("the worker is gone")
+
+    radio.publish(("a", "2024-05-01", 0.5), ("b", "2024-05-02", 0.75))
+    with monkeypatch.context() as dying:
+        dying.setattr(ValkeyWriter, "write", write_and_die)
+        with pytest.raises(Exception, match="gone"):
+            radio.materialize()
+
+    assert radio.materialize("second run")["rows"] == 2
+    assert radio.online("a", "b") == {"a": 0.5, "b": 0.75}
