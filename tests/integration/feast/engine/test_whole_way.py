@@ -16,7 +16,7 @@ from feast.types import String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.feast.engine.stores import Held, on_sqlite
+from tests.integration.feast.engine.stores import Held
 from tests.integration.feast.engine.test_engine import (
     END,
     ENGINE,
@@ -53,10 +53,10 @@ def histories(draw: st.DrawFn, features: list[str]) -> pa.Table:
     return pa.table(columns)
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_in_the_file_the_same_comes_online(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    held: Held, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     features = data.draw(st.lists(st.sampled_from(sorted(FEATURES)), min_size=1, unique=True))
     table = data.draw(histories(features))
@@ -75,10 +75,9 @@ def test_whatever_is_in_the_file_the_same_comes_online(
 
     seen: list[Any] = []
     for name, engine in (("stock", "local"), ("ours", ENGINE)):
-        (folder / name).mkdir()
-        held = on_sqlite(folder / name)
         store = feature_store(folder / name, held, engine)
         store.apply([SONG, definition])
+        held.clear(definition)
         store.materialize(NOON, END, ["tracks"])
         songs = [{"song": song} for song in ("🎵", "", "a", "é", "none")]
         answer = store.get_online_features([f"tracks:{name}" for name in features], songs)
