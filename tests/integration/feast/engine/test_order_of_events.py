@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from feature_ops.feast.engine import valkey
+from tests.integration.feast.engine.any_rows import TIMES, view_of
 from tests.integration.feast.engine.stores import Held
-from tests.integration.feast.engine.test_stored_bytes import TIMES, view_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 VIEW = view_of(["song"], ["large", "text"])

@@ -16,8 +16,9 @@ from feast.types import String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.integration.feast.engine.any_rows import FEATURES, TIMES
 from tests.integration.feast.engine.stores import Held
-from tests.integration.feast.engine.test_engine import (
+from tests.integration.feast.engine.tracks import (
     END,
     ENGINE,
     NOON,
@@ -27,7 +28,6 @@ from tests.integration.feast.engine.test_engine import (
     materialized,
     view,
 )
-from tests.integration.feast.engine.test_stored_bytes import FEATURES, TIMES
 
 MINUTES = (END - NOON) // timedelta(minutes=1)
 
