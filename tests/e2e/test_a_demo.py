@@ -33,6 +33,8 @@ def test_make_demo_make_shell_git_clone_and_make_demo_reset(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # As in a terminal: what is started in the background by a script ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         told = list(_until_ready(demo))
@@ -40,13 +42,22 @@ def test_make_demo_make_shell_git_clone_and_make_demo_reset(
         assert (_clone(project) / "feature_repo" / "feature_service.py").exists()
     finally:
         os.killpg(demo.pid, signal.SIGINT)
-        rest, _ = demo.communicate(timeout=60)
+        rest = _end(demo)
     assert f"Everything is kept in {project / '.demo'}" in rest
     done = subprocess.run(
         make("demo-reset"), cwd=project, env=environment(project), capture_output=True, text=True, check=True
     )
     assert "the next `make demo` is a first start" in done.stdout
     assert not (project / ".demo").exists()
+
+
+def _end(demo: subprocess.Popen[str]) -> str:
+    """Return what it says at its end; one that goes on is ended, so that no test runs beside it."""
+    try:
+        return demo.communicate(timeout=60)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(demo.pid, signal.SIGTERM)
+        raise
 
 
 def _until_ready(demo: subprocess.Popen[str]) -> Iterator[str]:
