@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class ContainerStack:
     ) -> None:
         if not env_file.exists():
             raise DemoError(f"There is no {env_file}: start the containers with `make up` first.")
-        self._settings = _read(env_file)
+        self._settings = read_settings(env_file)
         self._compose = compose
         # Clones and the like; nothing of the stack's own is there.
         self._folder = tempfile.TemporaryDirectory(prefix="feature-ops-containers-")
@@ -138,7 +138,8 @@ class ContainerStack:
             raise DemoError(f"docker compose {arguments[0]} failed: {done.stderr.strip()[-300:]}")
 
 
-def _read(path: Path) -> Mapping[str, str]:
+def read_settings(path: Path) -> dict[str, str]:
+    """Return what Compose reads from a file; a port of the environment goes before that of the file."""
     lines = [line for line in path.read_text().splitlines() if "=" in line and not line.startswith("#")]
     return {
         **dict(line.split("=", 1) for line in lines),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.programs import need
 
 # Child processes of tests (`python -m demo...`, Feast's repository) find the project as we do.
 PROJECT = Path(__file__).resolve().parents[1]
@@ -57,10 +58,7 @@ def browser() -> Iterator[Browser]:
     """Chromium without a window; where it is missing, tests say so and are skipped, and fail in CI."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        message = "no Chromium on this machine (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(f"{message}: .ci/run installs it")
-        pytest.skip(message)
+        need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         yield browser

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from demo.container_stack import read_settings
+from demo.waiting import wait_until
 from tests.conftest import PROJECT
 from tests.kubernetes.podman import Podman
 
@@ -38,10 +39,7 @@ class Compose:
             stdout=(self.home / "podman.log").open("w"),
             stderr=subprocess.STDOUT,
         )
-        limit = time.monotonic() + 30
-        while not self._socket.exists():
-            assert time.monotonic() < limit, "podman's API does not start"
-            time.sleep(0.1)
+        wait_until(self._socket.exists, "podman's API is there", timeout=30)
         # Without systemd nobody runs health checks.
         threading.Thread(target=self._check_health, daemon=True).start()
 
@@ -81,14 +79,9 @@ class Compose:
         """End services without a word."""
         self("kill", *services)
 
-    def port(self, name: str) -> str:
-        """Return the port that `.env` gives a server."""
-        return self.settings()[name]
-
     def settings(self) -> dict[str, str]:
         """Return what `.env` says."""
-        lines = (self.home / ".env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        return read_settings(self.home / ".env")
 
     def configure(self, **settings: str) -> None:
         """Change settings in `.env`, as a person would."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,21 +18,13 @@ from deploy.compose.passwords import complete
 from tests.compose.compose import Compose
 from tests.compose.images import build_images
 from tests.kubernetes.podman import Podman
-
-NEEDED = ("podman", "buildah", "runc", "netavark", "debootstrap")
+from tests.programs import need
 
 
 @pytest.fixture(scope="session")
 def compose() -> Iterator[Compose]:
     """The stack, up and filled by its first start; where podman is missing, tests are skipped."""
-    missing = [
-        name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/lib/podman") is None
-    ]
-    if missing:
-        message = f"no {', '.join(missing)} on this machine (Debian: apt-get install {' '.join(missing)})"
-        if os.environ.get("CI"):
-            pytest.fail(f"{message}: .ci/run installs it")
-        pytest.skip(message)
+    need("podman", "buildah", "runc", "netavark", "debootstrap")
     with tempfile.TemporaryDirectory(prefix="feature-ops-compose-") as folder:
         home = Path(folder)
         home.chmod(0o755)

@@ -98,7 +98,7 @@ def test_a_run_goes_on_after_a_container_was_killed_in_the_middle(
 
 
 def test_prometheus_asks_both_services_and_knows_the_rules(compose: Compose) -> None:
-    url = f"http://127.0.0.1:{compose.port('PROMETHEUS_PORT')}/api/v1"
+    url = f"http://127.0.0.1:{compose.settings()['PROMETHEUS_PORT']}/api/v1"
 
     def targets() -> dict[str, str]:
         found = requests.get(f"{url}/targets", timeout=10).json()["data"]["activeTargets"]
@@ -113,7 +113,7 @@ def test_prometheus_asks_both_services_and_knows_the_rules(compose: Compose) -> 
 def test_an_alert_becomes_a_training(compose: Compose, scene: Scene) -> None:
     before = {run["dag_run_id"] for run in scene.training_runs()}
     alert = {"labels": {"alertname": "DriftHigh", "severity": "warning", "trains": "yes"}}
-    url = f"http://127.0.0.1:{compose.port('ALERTMANAGER_PORT')}/api/v2/alerts"
+    url = f"http://127.0.0.1:{compose.settings()['ALERTMANAGER_PORT']}/api/v2/alerts"
     requests.post(url, json=[alert], timeout=10).raise_for_status()
 
     def started() -> set[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from tests.kubernetes.api_server import ApiServer
 from tests.kubernetes.image import model_image
 from tests.kubernetes.node import Node, container_names
 from tests.kubernetes.podman import Podman
+from tests.programs import need
 
 NAMESPACE, SECRET = "model-training", "training-stores"
 COMMIT = "c0ffee" * 6 + "c0de"
@@ -38,12 +37,7 @@ COMMIT = "c0ffee" * 6 + "c0de"
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
     """Podman; where it is missing, tests say so and are skipped, and fail in CI."""
-    missing = [name for name in ("podman", "buildah", "runc", "debootstrap") if shutil.which(name) is None]
-    if missing:
-        message = f"no {', '.join(missing)} on this machine (Debian: apt-get install {' '.join(missing)})"
-        if os.environ.get("CI"):
-            pytest.fail(f"{message}: .ci/run installs it")
-        pytest.skip(message)
+    need("podman", "buildah", "runc", "debootstrap")
     return Podman(tmp_path_factory.mktemp("podman"))
 
 
