@@ -128,8 +128,7 @@ class Materializer:
         if not wanted:
             raise NothingPendingError(self._nothing_pending(plans.values()))
         rows = sum(
-            self._load_view(views[view], pending, online[view], end, full_refresh)
-            for view, pending in wanted.items()
+            self._load_view(views[view], pending, online[view], end) for view, pending in wanted.items()
         )
         return Materialization(
             files={view: pending.files for view, pending in wanted.items()},
@@ -161,9 +160,18 @@ class Materializer:
             return {}
         elif not full_refresh:
             return online
-        with passing(CommitPoint.LEDGER_FORGOTTEN):
-            self.ledger.forget(self.store.project, view.name)
+        self._forget(view)
         return {}
+
+    def _forget(self, view: FeatureView) -> None:
+        """Forget what was written, as the online store may have lost it: all but what this run began."""
+        project = self.store.project
+        unfinished = self.progress.unfinished(project, view.name)
+        with passing(CommitPoint.LEDGER_FORGOTTEN):
+            # Before the ledger: what is not in that would be completed by the next run.
+            if unfinished and unfinished.begun_by != self.run_id:
+                self.progress.finish(project, view.name)
+            self.ledger.forget(project, view.name)
 
     def _lacking(self, view: FeatureView) -> str | None:
         written = self.ledger.definition(self.store.project, view.name)
@@ -188,17 +196,12 @@ class Materializer:
         return self.ledger.now()
 
     def _load_view(
-        self,
-        view: FeatureView,
-        pending: Pending,
-        online: Mapping[str, OnlineFile],
-        end: datetime,
-        full_refresh: bool,
+        self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
     ) -> int:
         _log_plan(view.name, pending)
         # Without a start there are nothing but files without rows.
         if pending.start and not online and can_be_sharded(self.store, view, self.history):
-            return self._load_whole(view, pending, pending.start, end, full_refresh)
+            return self._load_whole(view, pending, pending.start, end)
         self._narrow(view)
         return self._load_files(view, pending, online, end)
 
@@ -224,11 +227,9 @@ class Materializer:
         keys = tuple(key_columns(view).values())
         return self.history.has_corrections(pending.files, online.values(), keys)
 
-    def _load_whole(
-        self, view: FeatureView, pending: Pending, start: datetime, end: datetime, full_refresh: bool
-    ) -> int:
+    def _load_whole(self, view: FeatureView, pending: Pending, start: datetime, end: datetime) -> int:
         names = [file.name for file in pending.files]
-        backfill = self._backfill(view, names, sum(file.rows for file in pending.files), full_refresh)
+        backfill = self._backfill(view, names, sum(file.rows for file in pending.files))
 
         def write(view: FeatureView, until: datetime) -> None:
             WholeHistory(self.store, view, self.history, names, until).write(backfill, self.progress)
@@ -247,21 +248,11 @@ class Materializer:
         written = {file.name: file for file in pending.files if file.name in begun_with}
         return rows.count + self._load_files(view, plan(came_since, written.values(), end), written, end)
 
-    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int, full_refresh: bool) -> Backfill:
-        """
-        Return the unfinished backfill if it writes the same definition, else a new one.
-
-        A full refresh goes on only with what its own run began: people ask for one when the online
-        store may have lost what an earlier run wrote.
-        """
+    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int) -> Backfill:
+        """Return the unfinished backfill if it writes the same definition, else a new one."""
         project, definition = self.store.project, ViewDefinition.of(view).to_json()
         unfinished = self.progress.unfinished(project, view.name)
-        if (
-            unfinished
-            and unfinished.definition == definition
-            and set(unfinished.files) <= set(names)
-            and (not full_refresh or unfinished.begun_by == self.run_id)
-        ):
+        if unfinished and unfinished.definition == definition and set(unfinished.files) <= set(names):
             return unfinished
         begun = Backfill(self.run_id, definition, tuple(names), shards_of(rows), done=0)
         with passing(CommitPoint.BACKFILL_BEGUN):
