@@ -43,7 +43,7 @@ def writing(store: FeatureStore, *, over_equal_times: bool) -> Iterator[WrittenR
     with ExitStack() as stack:
         stack.enter_context(online_store_failures(store.config.online_store))
         stack.enter_context(_counted(provider.online_store, rows))
-        stack.enter_context(_strict(provider.batch_engine))
+        stack.enter_context(_strict(provider.batch_engine, rows))
         if over_equal_times:
             stack.enter_context(_over_equal_times(store.config.online_store))
         yield rows
@@ -71,12 +71,17 @@ def _counted(online_store: Any, rows: WrittenRows) -> Iterator[None]:
 
 
 @contextmanager
-def _strict(engine: Any) -> Iterator[None]:
-    """Raise where a job failed without saying why: Feast would note its window as materialized."""
+def _strict(engine: Any, rows: WrittenRows) -> Iterator[None]:
+    """
+    Raise where a job failed without saying why: Feast would note its window as materialized.
+
+    Rows of an engine that writes without Feast's online store are counted by what its jobs say.
+    """
 
     def materialize(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         jobs = original(*args, **kwargs)
         for job in jobs:
+            rows.count += getattr(job, "rows_written", 0)
             status = job.status().name
             if status in ("ERROR", "CANCELLING", "CANCELLED") and not job.error():
                 raise FeatureOpsError(

@@ -1,0 +1,205 @@
+"""
+The latest row of every key, in memory that does not grow with the rows.
+
+Two passes over the files. The first reads keys and times only, and has DuckDB find which rows are the
+latest; it spills to disk what does not fit. The second streams whole rows and lets those pass, so no value
+goes through any other representation than Arrow's. What is kept in between is one byte per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
+
+_POSITION = "position"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LIMITS = np.iinfo(np.int64)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    What reading may take.
+
+    :param memory: of DuckDB, in its own notation; more goes to disk.
+    :param threads: of DuckDB.
+    :param batch_rows: rows of a batch, at most.
+    :param batch_bytes: bytes of a batch's columns, at most, but for a single row that has more.
+    :param folder: where to spill to; the system's temporary folder if None.
+    """
+
+    memory: str = "400MB"
+    threads: int = 2
+    batch_rows: int = 16_384
+    batch_bytes: int = 64 << 20
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class LatestRows:
+    """
+    The rows of a dataset that are to be online.
+
+    :param keys: source column by the join key's name; none for rows that all have one key.
+    :param features: source column by the feature's name.
+    :param event_time: source column of the event time, a timestamp.
+    :param created_time: source column that orders rows of one event time; a null is the earliest.
+    :param start: first event time that counts.
+    :param end: last event time that counts.
+    """
+
+    dataset: pads.Dataset
+    keys: Mapping[str, str]
+    features: Mapping[str, str]
+    event_time: str
+    created_time: str | None
+    start: datetime
+    end: datetime
+    limits: Limits = field(default_factory=Limits)
+
+    def find(self) -> Found:
+        """Find which rows are the latest of their keys; among equals the last one in the files' order."""
+        import duckdb
+
+        reader = _Positions(self._keys_and_times())
+        names = [f"k{place}" for place in range(len(self.keys))]
+        created = f"coalesce(created, {_LIMITS.min})" if self.created_time else "0"
+        # Columns are named by place and position: nothing of the user's gets into the statement.
+        query = (
+            f"SELECT max(struct_pack(t := event, c := {created}, p := {_POSITION})).p AS {_POSITION} "  # noqa: S608
+            "FROM rows" + (f" GROUP BY {', '.join(names)}" if names else "")
+        )
+        with TemporaryDirectory(prefix="feature-ops-engine-", dir=self.limits.folder) as folder:
+            options: dict[str, Any] = {
+                "memory_limit": self.limits.memory,
+                "threads": self.limits.threads,
+                "temp_directory": folder,
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+            with duckdb.connect(config=options) as connection:
+                connection.register("rows", reader.stream())
+                positions = [
+                    batch.column(0).to_numpy(zero_copy_only=False)
+                    for batch in connection.sql(query).to_arrow_reader(1 << 16)
+                ]
+        if not reader.rows:
+            return Found(np.zeros(0, np.bool_), 0)
+        latest = np.zeros(reader.rows, np.bool_)
+        for some in positions:
+            latest[some] = True
+        return Found(latest, int(latest.sum()))
+
+    def batches(self, found: Found) -> Iterator[pa.RecordBatch]:
+        """
+        Yield the latest rows, their columns named as the row encoder has it.
+
+        :raises RuntimeError: the files are not those any more in which the rows were found.
+        """
+        columns = {name: pads.field(column) for name, column in {**self.features, **self.keys}.items()}
+        columns[EVENT_TIME] = pads.field(self.event_time)
+        if self.created_time:
+            columns[CREATED_TIME] = pads.field(self.created_time)
+        seen = 0
+        for batch in self._scanner(columns).to_batches():
+            latest = found.latest[seen : seen + batch.num_rows]
+            seen += batch.num_rows
+            if len(latest) < batch.num_rows:
+                break
+            if latest.any():
+                yield from self._cut(batch if latest.all() else batch.filter(pa.array(latest)))
+        if seen != len(found.latest):
+            raise RuntimeError("the source's files changed while they were read")
+
+    def _keys_and_times(self) -> pads.Scanner:
+        columns = {f"k{place}": self._comparable(column) for place, column in enumerate(self.keys.values())}
+        # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
+        columns["event"] = pads.field(self.event_time).cast(pa.int64())
+        if self.created_time:
+            columns["created"] = pads.field(self.created_time).cast(pa.int64())
+        return self._scanner(columns)
+
+    def _comparable(self, column: str) -> pads.Expression:
+        kind = self.dataset.schema.field(column).type
+        if pa.types.is_timestamp(kind):
+            return pads.field(column).cast(pa.int64())
+        if pa.types.is_dictionary(kind):
+            return pads.field(column).cast(kind.value_type)
+        return pads.field(column)
+
+    def _scanner(self, columns: Mapping[str, pads.Expression]) -> pads.Scanner:
+        # Few batches ahead, so that wide rows do not fill the memory before they are written.
+        return self.dataset.scanner(
+            columns=dict(columns),
+            filter=self._window(),
+            batch_size=self.limits.batch_rows,
+            batch_readahead=4,
+            fragment_readahead=2,
+        )
+
+    def _window(self) -> pads.Expression:
+        """Both ends are in it, as in Feast; in the column's own type, so that row groups can be left out."""
+        kind = self.dataset.schema.field(self.event_time).type
+        first = pa.scalar(_in_unit(self.start, kind.unit, up=True)).cast(kind)
+        last = pa.scalar(_in_unit(self.end, kind.unit, up=False)).cast(kind)
+        event = pads.field(self.event_time)
+        return (event >= first) & (event <= last)
+
+    def _cut(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        pieces = min(batch.num_rows, -(-batch.nbytes // self.limits.batch_bytes)) or 1
+        rows = -(-batch.num_rows // pieces)
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    Which rows are the latest.
+
+    :param latest: one entry per row of the window, in the order in which the files are read.
+    :param count: how many there are.
+    """
+
+    latest: npt.NDArray[np.bool_]
+    count: int
+
+
+class _Positions:
+    """Numbers the rows of a scan in the order in which they come."""
+
+    def __init__(self, scanner: pads.Scanner) -> None:
+        self._scanner = scanner
+        self.rows = 0
+
+    def stream(self) -> pa.RecordBatchReader:
+        schema = self._scanner.projected_schema.append(pa.field(_POSITION, pa.int64()))
+        return pa.RecordBatchReader.from_batches(schema, self._numbered(schema))
+
+    def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for batch in self._scanner.to_batches():
+            numbers = np.arange(self.rows, self.rows + batch.num_rows)
+            self.rows += batch.num_rows
+            yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
+
+
+def _in_unit(moment: datetime, unit: str, *, up: bool) -> int:
+    """Return a time in a timestamp's unit; what 64 bits can't hold becomes the first or last they can."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    microseconds = (aware - _EPOCH) // timedelta(microseconds=1)
+    if unit == "ns":
+        # The end is a whole microsecond, as times are stored.
+        return int(min(max(microseconds * 1_000, _LIMITS.min), _LIMITS.max))
+    scale = {"s": 1_000_000, "ms": 1_000, "us": 1}[unit]
+    return -(-microseconds // scale) if up else microseconds // scale

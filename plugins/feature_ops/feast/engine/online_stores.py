@@ -1,0 +1,85 @@
+"""The online stores that the engine writes to, and how it reaches them: by Feast's own connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from feature_ops.feast.engine.postgres import PostgresWriter
+from feature_ops.feast.engine.rows import EncodedRows
+from feature_ops.feast.engine.sqlite import SqliteWriter
+from feature_ops.feast.engine.valkey import ValkeyWriter
+
+if TYPE_CHECKING:
+    from feast import FeatureView, RepoConfig
+    from feast.infra.online_stores.online_store import OnlineStore
+
+
+class Writer(Protocol):
+    """Writes rows of one feature view."""
+
+    def write(self, rows: EncodedRows) -> int:
+        """Write rows; returns how many were no older than what was stored."""
+        ...
+
+
+def why_not_writable(store: OnlineStore, config: RepoConfig, view: FeatureView) -> str | None:
+    """Return why Feast has to write the view's rows itself; None if the engine can."""
+    kind, settings = _kind(store), config.online_store
+    if kind is None:
+        return f"the online store is {type(store).__name__}"
+    if kind == "redis":
+        return "the online store is a cluster" if settings.redis_type == "redis_cluster" else None
+    if settings.vector_enabled:
+        return "the online store keeps vectors"
+    if settings.enable_openai_compatible_store or (kind == "postgres" and _has_numbers(store, config, view)):
+        return "the online store keeps numbers beside the values"
+    return None
+
+
+def keeps_texts(store: OnlineStore) -> bool:
+    """Whether the store keeps values as text, too."""
+    return _kind(store) != "redis"
+
+
+@contextmanager
+def opened_writer(store: OnlineStore, config: RepoConfig, view: FeatureView) -> Iterator[Writer]:
+    """Open a store that the engine can write to."""
+    from feast.infra.online_stores.helpers import compute_versioned_name
+
+    # Feast's stores are not typed.
+    inner: Any = store
+    if _kind(store) == "redis":
+        client = inner._get_client(config.online_store)
+        name = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
+        yield ValkeyWriter(client, config.project, name, config.online_store.key_ttl_seconds or 0)
+        return
+    table = _table(config, view)
+    if _kind(store) == "postgres":
+        with inner._get_conn(config) as connection:
+            yield PostgresWriter(connection, table)
+        return
+    yield SqliteWriter(inner._get_conn(config), table)
+
+
+def _table(config: RepoConfig, view: FeatureView) -> str:
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    versioned = config.registry.enable_online_feature_view_versioning
+    return str(compute_table_id(config.project, view, versioned))
+
+
+def _has_numbers(store: Any, config: RepoConfig, view: FeatureView) -> bool:
+    """Whether the table has numbers: Feast goes on to write them when the setting is off again."""
+    with store._get_conn(config) as connection, connection.transaction(), connection.cursor() as cursor:
+        return bool(store._check_table_has_value_num(cursor, _table(config, view), config))
+
+
+def _kind(store: OnlineStore) -> str | None:
+    # By name, for importing a store's module needs its driver. A subclass may store in its own way.
+    return {
+        "feast.infra.online_stores.redis.RedisOnlineStore": "redis",
+        "feast.infra.online_stores.postgres_online_store.postgres.PostgreSQLOnlineStore": "postgres",
+        "feast.infra.online_stores.sqlite.SqliteOnlineStore": "sqlite",
+    }.get(f"{type(store).__module__}.{type(store).__qualname__}")

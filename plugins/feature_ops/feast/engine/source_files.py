@@ -1,0 +1,69 @@
+"""The parquet files behind a Feast ``FileSource``, as a pyarrow dataset."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pyarrow.dataset as pads
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from feast import FileSource
+
+_SUFFIXES = (".parquet", ".parq", ".pq")
+
+
+def why_not_readable(source: FileSource) -> str | None:
+    """Return why Feast has to read the source itself; None if it can be opened here."""
+    from feast.data_format import ParquetFormat
+
+    path = source.file_options.uri
+    if source.file_format is not None and type(source.file_format) is not ParquetFormat:
+        return f"its source has the format {type(source.file_format).__name__}"
+    if "://" in path and not path.startswith(("s3://", "file://")):
+        return f"its source is at {path.partition('://')[0]}://"
+    return "its source is a pattern of names" if any(sign in path for sign in "*?[") else None
+
+
+def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
+    """
+    Open the source's files: the one that it names, or all below the folder.
+
+    S3 is signed in to as Feast does it: by the source's own credentials, else by those of the environment.
+
+    :raises FileNotFoundError: there is no file.
+    """
+    from feast import FileSource
+
+    uri = FileSource.get_uri_for_file_path(repo_path, source.file_options.uri)
+    filesystem, path = _place(source, uri)
+    info = filesystem.get_file_info(path)
+    if info.type is FileType.File:
+        return pads.dataset(path, filesystem=filesystem, format="parquet")
+    found = filesystem.get_file_info(FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True))
+    files = sorted(
+        file.path for file in found if file.type is FileType.File and file.path.endswith(_SUFFIXES)
+    )
+    if not files:
+        raise FileNotFoundError(f"no parquet file in {uri}")
+    return pads.dataset(files, filesystem=filesystem, format="parquet")
+
+
+def _place(source: FileSource, uri: str) -> tuple[FileSystem, str]:
+    if not uri.startswith("s3://"):
+        return LocalFileSystem(), uri.removeprefix("file://")
+    credentials = source.resolve_credentials() or {}
+    endpoint = source.file_options.s3_endpoint_override or os.environ.get("AWS_ENDPOINT_URL")
+    # Only what is set: an explicit None would switch off the default chain of credentials.
+    options = {
+        "access_key": credentials.get("AWS_ACCESS_KEY_ID"),
+        "secret_key": credentials.get("AWS_SECRET_ACCESS_KEY"),
+        "session_token": credentials.get("AWS_SESSION_TOKEN"),
+        "region": credentials.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+        "endpoint_override": endpoint,
+    }
+    filesystem = S3FileSystem(**{name: value for name, value in options.items() if value})
+    return filesystem, uri.removeprefix("s3://")
