@@ -5,17 +5,22 @@ Source of the layout: ``feast.infra.online_stores.redis`` of Feast 0.67. A row i
 serialized entity key and the project's name. It holds each value under the first four bytes of the
 murmur3 hash of ``view:feature``, and the event time under ``_ts:view``.
 
-Event times are compared under ``WATCH``: the server refuses the whole of what follows if one of the keys
-has changed since it was looked at. This costs the server half of what a script does that gets all values.
-Whatever is refused is written by a script, which compares and writes in one and so can't be refused again.
+What is new is written by ``HSETEX … FNX``, which the server refuses where there is a row already; servers
+that do not know it (it came with Valkey 9 and Redis 8) refuse it for every row. Of what is refused, event
+times are compared under ``WATCH``: the server refuses the whole of what follows if one of the keys has
+changed since it was looked at. This costs the server half of what a script does that gets all values.
+Whatever is refused then is written by a script, which compares and writes in one and so can't be refused
+again.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +32,17 @@ import pyarrow.compute as pc
 from feature_ops.feast.engine import resp
 from feature_ops.feast.engine.event_times import encode_timestamps
 from feature_ops.feast.engine.rows import EncodedRows
-from feature_ops.feast.engine.wire import EMPTY, Ints, offsets_of
+from feature_ops.feast.engine.wire import EMPTY, Ints, lengths_of, offsets_of
 
 # The server does nothing else while it executes what was watched: a millisecond or two.
 _ROWS_PER_PIECE = 100
+_NEW_ROWS_PER_PIECE = 500
 _BYTES_PER_PIECE = 1 << 20
+# So many rows of a batch tell whether most of it is new.
+_ROWS_TRIED = 100
 # While one waits for its answer, the server works for the others.
 _CONNECTIONS = 8
+_CONNECTIONS_FOR_NEW = 2
 
 
 @dataclass(frozen=True)
@@ -58,21 +67,12 @@ class ValkeyWriter:
         :raises redis.RedisError: the server does not answer, or refuses.
         """
         batch = _Batch(self, rows)
+        everything = np.arange(len(rows))
         with self._connections() as connections:
-            turns: list[_Turn | None] = [None] * len(connections)
-            for number, piece in enumerate(batch.pieces()):
-                place = number % len(connections)
-                before = turns[place]
-                decided = before.decided() if before else b""
-                connections[place].send_packed_command([decided, batch.watched(piece)])
-                written = before.executed() if before else 0
-                batch.written += written
-                turns[place] = _Turn(batch, connections[place], piece)
-            for turn in turns:
-                if turn:
-                    turn.connection.send_packed_command([turn.decided()])
-                    batch.written += turn.executed()
-        return batch.written
+            # A key's expiry is set by a command of its own, which would reach refused rows, too.
+            there = everything if self.expiry else _write_new(batch, everything, connections)
+            written = _write_compared(batch, there, connections)
+        return len(rows) - len(there) + written
 
     @contextmanager
     def _connections(self) -> Iterator[list[Any]]:
@@ -92,83 +92,163 @@ class ValkeyWriter:
                 pool.release(connection)
 
 
+def _write_new(batch: _Batch, rows: Ints, connections: Sequence[Any]) -> Ints:
+    """Write the rows of which nothing is stored; returns the others."""
+    there: list[Ints] = []
+
+    def finish(turn: _NewTurn) -> None:
+        there.append(turn.refused())
+
+    tried, rest = rows[:_ROWS_TRIED], rows[_ROWS_TRIED:]
+    first = _NewTurn(batch, connections[0], tried)
+    finish(first)
+    if 2 * len(there[0]) > len(tried):
+        return np.concatenate([there[0], rest])
+    turns: deque[_NewTurn] = deque()
+    for number, piece in enumerate(batch.pieces(rest, _NEW_ROWS_PER_PIECE)):
+        if len(turns) == _CONNECTIONS_FOR_NEW:
+            finish(turns.popleft())
+        turns.append(_NewTurn(batch, connections[number % _CONNECTIONS_FOR_NEW], piece))
+    for turn in turns:
+        finish(turn)
+    return np.concatenate(there)
+
+
+def _write_compared(batch: _Batch, rows: Ints, connections: Sequence[Any]) -> int:
+    """Write the rows that are no older than what is stored; returns how many."""
+    turns: list[_Turn | None] = [None] * len(connections)
+    written = 0
+    for number, piece in enumerate(batch.pieces(rows, _ROWS_PER_PIECE)):
+        place = number % len(connections)
+        before = turns[place]
+        decided = before.decided() if before else b""
+        connections[place].send_packed_command([decided, batch.watched(piece)])
+        written += before.executed() if before else 0
+        turns[place] = _Turn(batch, connections[place], piece)
+    for turn in turns:
+        if turn:
+            turn.connection.send_packed_command([turn.decided()])
+            written += turn.executed()
+    return written
+
+
 class _Batch:
     """Rows as commands."""
 
     def __init__(self, writer: ValkeyWriter, rows: EncodedRows) -> None:
-        self.writer = writer
-        self.rows = rows
-        self.written = 0
-        view = writer.view
-        self.time_field = b"_ts:" + view.encode()
-        self.fields = [field_of(view, name) for name in rows.values]
-        self.times = encode_timestamps(rows.event_times)
-        self.keys = keys_of(rows, writer.project)
-        self._key_bulks = _Records(resp.bulks(self.keys))
-        self._gets = _Records(resp.commands([b"HGET", self.keys, self.time_field]))
-        sets = hset_commands(self.keys, [self.time_field, *self.fields], [self.times, *rows.values.values()])
-        if writer.expiry:
-            expire = resp.commands([b"EXPIRE", self.keys, b"%d" % writer.expiry])
-            sets = pc.binary_join_element_wise(sets, expire, EMPTY)
-        self._sets = _Records(sets)
+        self._writer = writer
+        self._times = encode_timestamps(rows.event_times)
+        self._instants = rows.event_times
+        self._keys = keys_of(rows, writer.project)
+        self._time_field = b"_ts:" + writer.view.encode()
+        self._fields = [self._time_field, *(field_of(writer.view, name) for name in rows.values)]
+        self._values = [self._times, *rows.values.values()]
         self.commands_per_row = 2 if writer.expiry else 1
 
-    def pieces(self) -> Iterator[range]:
-        """Yield the rows that are compared and written together."""
-        ends, start = self._sets.offsets, 0
-        while start < len(self.rows):
-            fitting = int(np.searchsorted(ends, ends[start] + _BYTES_PER_PIECE, side="right")) - 1
-            end = min(max(fitting, start + 1), start + _ROWS_PER_PIECE, len(self.rows))
-            yield range(start, end)
+    def pieces(self, rows: Ints, most: int) -> Iterator[Ints]:
+        """Yield the rows that are sent together: at most so many, and not many more bytes than a MB."""
+        ends, start = np.cumsum(self._sizes[rows]), 0
+        while start < len(rows):
+            before = ends[start - 1] if start else 0
+            fitting = int(np.searchsorted(ends, before + _BYTES_PER_PIECE, side="right"))
+            end = min(max(fitting, start + 1), start + most, len(rows))
+            yield rows[start:end]
             start = end
 
-    def watched(self, piece: range) -> bytes:
+    def set_new(self, rows: Ints) -> bytes | memoryview:
+        """Return the commands that write those of the rows of which nothing is stored."""
+        return self._sets_of_new.of(rows)
+
+    def watched(self, rows: Ints) -> bytes:
         """Return the commands that watch the rows' keys and ask for their event times."""
-        watch = b"*%d\r\n$5\r\nWATCH\r\n" % (1 + len(piece))
-        return b"".join([watch, self._key_bulks.between(piece), self._gets.between(piece)])
+        watch = b"*%d\r\n$5\r\nWATCH\r\n" % (1 + len(rows))
+        return b"".join([watch, self._key_bulks.of(rows), self._gets.of(rows)])
 
-    def set(self, piece: range, wanted: Sequence[int]) -> bytes:
-        """Return the commands that write the wanted rows of a piece if no key has changed."""
-        if not wanted:
-            return resp.command(b"UNWATCH")
-        if len(wanted) == len(piece):
-            body = bytes(self._sets.between(piece))
-        else:
-            body = b"".join(self._sets.between(range(row, row + 1)) for row in wanted)
-        return b"".join([resp.command(b"MULTI"), body, resp.command(b"EXEC")])
-
-    def wanted(self, piece: range, stored: Sequence[bytes | None]) -> list[int]:
+    def wanted(self, rows: Ints, stored: Sequence[bytes | None]) -> Ints:
         """Return the rows that are no older than what is stored."""
-        times = self.times.slice(piece.start, len(piece)).to_pylist()
-        instants = self.rows.event_times
-        return [
-            row
-            for row, new, old in zip(piece, times, stored, strict=True)
-            if old is None or old == new or int(instants[row]) * 1_000 >= _nanoseconds(old)
+        times = self._times.take(pa.array(rows)).to_pylist()
+        no_older = [
+            old is None or old == new or int(self._instants[row]) * 1_000 >= _nanoseconds(old)
+            for row, new, old in zip(rows, times, stored, strict=True)
         ]
+        return rows[np.array(no_older, np.bool_)]
 
-    def write_by_script(self, rows: Sequence[int]) -> int:
+    def set(self, rows: Ints) -> bytes:
+        """Return the commands that write rows if no key has changed that is watched."""
+        if not len(rows):
+            return resp.command(b"UNWATCH")
+        return b"".join([resp.command(b"MULTI"), self._sets.of(rows), resp.command(b"EXEC")])
+
+    @cached_property
+    def _sizes(self) -> Ints:
+        sizes: Ints = sum(map(lengths_of, self._values), lengths_of(self._keys))
+        return sizes
+
+    @cached_property
+    def _key_bulks(self) -> _Records:
+        return _Records(resp.bulks(self._keys))
+
+    @cached_property
+    def _gets(self) -> _Records:
+        return _Records(resp.commands([b"HGET", self._keys, self._time_field]))
+
+    @cached_property
+    def _sets(self) -> _Records:
+        sets = hset_commands(self._keys, self._fields, self._values)
+        if self._writer.expiry:
+            expire = resp.commands([b"EXPIRE", self._keys, b"%d" % self._writer.expiry])
+            sets = pc.binary_join_element_wise(sets, expire, EMPTY)
+        return _Records(sets)
+
+    @cached_property
+    def _sets_of_new(self) -> _Records:
+        before = [b"FNX", b"FIELDS", b"%d" % len(self._fields)]
+        pairs = _in_turn(self._fields, self._values)
+        return _Records(resp.commands([b"HSETEX", self._keys, *before, *pairs]))
+
+    def write_by_script(self, rows: Ints) -> int:
         """Compare and write rows in one; returns how many were written."""
-        values = [self.times, *self.rows.values.values()]
-        fields = [self.time_field, *self.fields]
         return int(
-            self.writer.client.eval(
+            self._writer.client.eval(
                 _script(),
                 len(rows),
-                *(self.keys[row].as_py() for row in rows),
-                *(len(fields), self.writer.expiry, *fields),
-                *(column[row].as_py() for row in rows for column in values),
+                *(self._keys[row].as_py() for row in rows),
+                *(len(self._fields), self._writer.expiry, *self._fields),
+                *(column[row].as_py() for row in rows for column in self._values),
             )
         )
+
+
+class _NewTurn:
+    """Rows of which nothing may be stored, on one connection."""
+
+    def __init__(self, batch: _Batch, connection: Any, rows: Ints) -> None:
+        self._connection, self._rows = connection, rows
+        connection.send_packed_command([batch.set_new(rows)])
+
+    def refused(self) -> Ints:
+        """
+        Read the answers; returns the rows that were not written.
+
+        An error is a refusal, too: that of a server that does not know the command, and of any other the
+        next step will tell.
+        """
+        from redis.exceptions import ResponseError
+
+        refused = np.ones(len(self._rows), np.bool_)
+        for place in range(len(self._rows)):
+            with suppress(ResponseError):
+                refused[place] = self._connection.read_response() != 1
+        return self._rows[refused]
 
 
 class _Turn:
     """One piece on one connection, from the look at what is stored to the answer to what was written."""
 
-    def __init__(self, batch: _Batch, connection: Any, piece: range) -> None:
+    def __init__(self, batch: _Batch, connection: Any, piece: Ints) -> None:
         self.connection = connection
         self._batch, self._piece = batch, piece
-        self._wanted: list[int] = []
+        self._wanted: Ints = piece[:0]
 
     def decided(self) -> bytes:
         """Read what is stored; returns the commands that are to follow."""
@@ -176,12 +256,12 @@ class _Turn:
         # Feast's clients may be told to decode what they read, which bytes must not be.
         stored = [self.connection.read_response(disable_decoding=True) for _ in self._piece]
         self._wanted = self._batch.wanted(self._piece, stored)
-        return self._batch.set(self._piece, self._wanted)
+        return self._batch.set(self._wanted)
 
     def executed(self) -> int:
         """Read the answers to those commands; returns how many rows were written."""
         self.connection.read_response()
-        if not self._wanted:
+        if not len(self._wanted):
             return 0
         for _ in range(len(self._wanted) * self._batch.commands_per_row):
             self.connection.read_response()
@@ -198,12 +278,15 @@ class _Records:
     """Records of bytes, parts of which are handed out without a copy."""
 
     def __init__(self, array: pa.LargeBinaryArray) -> None:
-        self.offsets: Ints = offsets_of(array)
+        self._offsets: Ints = offsets_of(array)
         self._data = memoryview(array.buffers()[2] or b"")
 
-    def between(self, rows: range) -> memoryview:
-        """Return the records of the rows as they lie one after the other."""
-        return self._data[self.offsets[rows.start] : self.offsets[rows.stop]]
+    def of(self, rows: Ints) -> bytes | memoryview:
+        """Return the records of the rows, which ascend, one after the other."""
+        first, last = int(rows[0]), int(rows[-1])
+        if last - first + 1 == len(rows):
+            return self._data[self._offsets[first] : self._offsets[last + 1]]
+        return b"".join(self._data[self._offsets[row] : self._offsets[row + 1]] for row in rows)
 
 
 def keys_of(rows: EncodedRows, project: str) -> pa.LargeBinaryArray:
@@ -215,10 +298,13 @@ def hset_commands(
     keys: pa.LargeBinaryArray, fields: Sequence[bytes], values: Sequence[pa.LargeBinaryArray]
 ) -> pa.LargeBinaryArray:
     """Return the command that writes each row, whatever is stored."""
-    pairs: list[bytes | pa.LargeBinaryArray] = []
-    for field, column in zip(fields, values, strict=True):
-        pairs += [field, column]
-    return resp.commands([b"HSET", keys, *pairs])
+    return resp.commands([b"HSET", keys, *_in_turn(fields, values)])
+
+
+def _in_turn(
+    fields: Sequence[bytes], values: Sequence[pa.LargeBinaryArray]
+) -> Iterator[bytes | pa.LargeBinaryArray]:
+    return chain.from_iterable(zip(fields, values, strict=True))
 
 
 def field_of(view: str, feature: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from redis.exceptions import ResponseError
 
 from feature_ops.feast.engine import valkey
 from tests.integration.feast.engine.any_rows import TIMES, view_of
@@ -105,8 +106,9 @@ def test_what_is_pushed_between_look_and_write_is_not_overwritten(
 ) -> None:
     wanted = valkey._Batch.wanted
     pushed = rows(9, NOON + timedelta(hours=1))
+    store.write(VIEW, rows(0, NOON - timedelta(hours=1), songs=3))
 
-    def push_first(self: Any, piece: range, stored: Any) -> list[int]:
+    def push_first(self: Any, piece: Any, stored: Any) -> Any:
         monkeypatch.undo()
         Held(store.config).write(VIEW, pushed)
         return wanted(self, piece, stored)
@@ -118,6 +120,64 @@ def test_what_is_pushed_between_look_and_write_is_not_overwritten(
         **content_of(store, rows(1, NOON, songs=3)),
         **content_of(store, pushed),
     }
+
+
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
+def test_what_is_pushed_before_a_new_row_is_not_overwritten(
+    store: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_new = valkey._Batch.set_new
+    pushed = rows(9, NOON + timedelta(hours=1))
+
+    def push_first(self: Any, piece: Any) -> Any:
+        monkeypatch.undo()
+        Held(store.config).write(VIEW, pushed)
+        return set_new(self, piece)
+
+    monkeypatch.setattr(valkey._Batch, "set_new", push_first)
+
+    assert store.write(VIEW, rows(1, NOON, songs=3)) == 2
+    assert store.content(VIEW) == {
+        **content_of(store, rows(1, NOON, songs=3)),
+        **content_of(store, pushed),
+    }
+
+
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
+def test_a_server_without_the_newer_command_gets_the_same_rows(store: Held) -> None:
+    client = store.store._get_client(store.config.online_store)
+    client.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"])
+    client.execute_command("ACL", "SETUSER", "plain", "-hsetex")
+    config = store.config.model_copy(deep=True)
+    host = config.online_store.connection_string.partition(",")[0]
+    config.online_store.connection_string = f"{host},username=plain,password=secret"
+    plain = Held(config)
+    try:
+        written = [
+            plain.write(VIEW, rows(2, NOON, songs=250)),
+            plain.write(VIEW, rows(1, NOON - timedelta(days=1), songs=1_100)),
+            plain.write(VIEW, rows(3, NOON + timedelta(days=1), songs=250)),
+        ]
+        found = plain.content(VIEW)
+    finally:
+        client.acl_deluser("plain")
+
+    assert written == [250, 850, 250]
+    assert found == {
+        **content_of(store, rows(1, NOON - timedelta(days=1), songs=1_100)),
+        **content_of(store, rows(3, NOON + timedelta(days=1), songs=250)),
+    }
+
+
+@pytest.mark.parametrize("held", ["valkey"], indirect=True)
+def test_an_error_of_the_server_is_told(store: Held) -> None:
+    client = store.store._get_client(store.config.online_store)
+    store.write(VIEW, rows(1, NOON))
+    (key,) = client.scan_iter()
+    client.set(key, "no hash")
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        store.write(VIEW, rows(2, NOON))
 
 
 @pytest.mark.parametrize("held", ["valkey"], indirect=True)
