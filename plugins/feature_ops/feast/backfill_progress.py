@@ -1,9 +1,10 @@
-"""How far the writing of a view's whole history has come, so that another worker goes on from there."""
+"""How far the writing of a view's history has come, so that another worker goes on from there."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,23 @@ from feature_ops.feast.tables import create_missing, open_engine
 if TYPE_CHECKING:
     from sqlalchemy import Delete, Engine, Table
 
-TABLE = "feature_ops_unfinished_backfills"
+TABLE = "feature_ops_begun_backfills"
+
+
+class Cut(StrEnum):
+    """What a shard is: some of the keys, or some rows of the files in their order."""
+
+    KEYS = "keys"
+    ROWS = "rows"
 
 
 @dataclass(frozen=True)
 class Backfill:
     """
-    One writing of a view's whole history, cut into shards of keys.
+    One writing of files of a view's history, cut into shards.
 
     :param begun_by: the run that began it.
+    :param cut: how it is cut.
     :param definition: the view's definition that is written.
     :param files: names of the files that were there when it began.
     :param shards: how many shards there are.
@@ -28,6 +37,7 @@ class Backfill:
     """
 
     begun_by: str
+    cut: Cut
     definition: str
     files: tuple[str, ...]
     shards: int
@@ -52,7 +62,8 @@ class BackfillProgress:
             row = connection.execute(wanted).first()
         if row is None:
             return None
-        return Backfill(row.begun_by, row.definition, tuple(json.loads(row.files)), row.shards, row.done)
+        files = tuple(json.loads(row.files))
+        return Backfill(row.begun_by, Cut(row.cut), row.definition, files, row.shards, row.done)
 
     def begin(self, project: str, view: str, backfill: Backfill) -> Backfill:
         """Note that one begins, in place of another that was not finished, and return it."""
@@ -64,6 +75,7 @@ class BackfillProgress:
                     project=project,
                     feature_view=view,
                     begun_by=backfill.begun_by,
+                    cut=str(backfill.cut),
                     definition=backfill.definition,
                     files=json.dumps(backfill.files),
                     shards=backfill.shards,
@@ -102,6 +114,7 @@ class BackfillProgress:
             Column("project", String(255), primary_key=True),
             Column("feature_view", String(255), primary_key=True),
             Column("begun_by", Text, nullable=False),
+            Column("cut", String(16), nullable=False),
             Column("definition", Text, nullable=False),
             Column("files", Text, nullable=False),
             Column("shards", Integer, nullable=False),

@@ -24,10 +24,12 @@ class FeatureStoreConfiguration:
 
     :param project: Feast's project.
     :param registry_url: SQLAlchemy URL of the registry's database; it may hold a password.
+    :param names_engine: whether it says which compute engine materializes.
     """
 
     project: str
     registry_url: str
+    names_engine: bool = False
 
     @property
     def lock_name(self) -> str:
@@ -69,7 +71,11 @@ def read_configuration(feature_repo: Path, environment: Mapping[str, str]) -> Fe
             f"{file} needs {', '.join(unset)}: set it in extra.environment of the Feast connection, "
             "or in the environment"
         )
-    return FeatureStoreConfiguration(str(content["project"]), _registry_url(file, content.get("registry")))
+    return FeatureStoreConfiguration(
+        project=str(content["project"]),
+        registry_url=_registry_url(file, content.get("registry")),
+        names_engine="batch_engine" in content,
+    )
 
 
 def _registry_url(file: Path, registry: Any) -> str:

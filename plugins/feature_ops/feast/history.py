@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -80,22 +80,28 @@ class History:
         :param others: files that are online.
         :param by: columns of the key; the dataset's own if empty.
         """
+        names = [file.name for file in pending]
+        rivals = [file.name for file in self.overlapping(pending, others)]
+        with work_folder("corrections") as folder:
+            return self._repeats(names, rivals, folder, by or self.dataset.keys)
+
+    def overlapping(self, pending: Sequence[FileSpan], others: Iterable[FileSpan]) -> list[FileSpan]:
+        """Return those of the other files that may have rows in the same seconds as the pending ones."""
         first = min((file.first_event for file in pending if file.first_event), default=None)
         last = max((file.last_event for file in pending if file.last_event), default=None)
         if first is None or last is None:
-            return False
-        names = [file.name for file in pending]
-        rivals = [
-            file.name
+            return []
+        # Some online stores keep whole seconds.
+        first, last = first.replace(microsecond=0), last.replace(microsecond=0) + timedelta(seconds=1)
+        return [
+            file
             for file in others
             if file.name in self.paths
             and file.first_event is not None
             and file.last_event is not None
-            and file.first_event <= last
+            and file.first_event < last
             and file.last_event >= first
         ]
-        with work_folder("corrections") as folder:
-            return self._repeats(names, rivals, folder, by or self.dataset.keys)
 
     def sample(self, names: Sequence[str], count: int, by: Sequence[str] = ()) -> list[Key]:
         """
@@ -143,7 +149,7 @@ class History:
         wanted = list(dict.fromkeys([*by, *columns, *order]))
         schema = dataset.arrow_schema()
         firsts = pa.array(sorted({key[0] for key in keys}), schema.field(by[0]).type)
-        table = self._files(names).to_table(
+        table = self.files(names).to_table(
             columns=wanted,
             filter=pads.field(by[0]).isin(firsts) & (pads.field(order[0]) <= pa.scalar(until)),
         )
@@ -159,7 +165,7 @@ class History:
         self, names: Iterable[str], columns: Mapping[str, pads.Expression], where: pads.Expression
     ) -> pads.Scanner:
         """Return a stream of the files' rows that holds little of them at a time."""
-        return self._files(names).scanner(
+        return self.files(names).scanner(
             columns=dict(columns),
             filter=where,
             batch_size=_BATCH_ROWS,
@@ -167,7 +173,8 @@ class History:
             fragment_readahead=1,
         )
 
-    def _files(self, names: Iterable[str]) -> pads.FileSystemDataset:
+    def files(self, names: Iterable[str]) -> pads.FileSystemDataset:
+        """Return the rows of some files, in that order; a column that a file lacks is null there."""
         import pyarrow.dataset as pads
 
         return pads.dataset(
@@ -201,7 +208,7 @@ class History:
         import pyarrow.compute as pc
 
         field = self.dataset.timestamp_field
-        spread = pc.min_max(self._files([name]).to_table(columns=[field]).column(field)).as_py()
+        spread = pc.min_max(self.files([name]).to_table(columns=[field]).column(field)).as_py()
         return [_utc(time) for time in spread.values() if time is not None]
 
     def _repeats(
@@ -243,7 +250,7 @@ class History:
         columns = {f"key_{place}": pads.field(name) for place, name in enumerate(key)}
         # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
         columns["event_time"] = pads.field(self.dataset.timestamp_field).cast(pa.int64())
-        return self._files(names).scanner(
+        return self.files(names).scanner(
             columns=columns,
             filter=None if first_keys is None else pads.field(key[0]).isin(first_keys),
             batch_size=_BATCH_ROWS,

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 
+_DEFAULT_ENGINE = "feature_ops.feast.engine.ArrowEngine"
+
+
 class FeastHook(BaseHook):
     """
     Opens the feature store of a feature repository.
@@ -90,7 +93,11 @@ class FeastHook(BaseHook):
         return self.configuration.project
 
     def store(self) -> FeatureStore:
-        """Return the feature store, with the environment configured."""
+        """
+        Return the feature store, with the environment configured.
+
+        It materializes by the Arrow engine if its configuration names no other.
+        """
         # Says what is wrong better than Feast does, and seconds sooner.
         self.log.info("Opening the feature store of project %s", self.project())
         self.configure()
@@ -99,6 +106,9 @@ class FeastHook(BaseHook):
             store: FeatureStore = feast.FeatureStore(
                 repo_path=str(self.feature_repo), fs_yaml_file=configuration_file(self.feature_repo)
             )
+        if not self.configuration.names_engine:
+            # Feast looks at it when it first materializes.
+            store.config.batch_engine_config = {"type": _DEFAULT_ENGINE}
         return store
 
     @contextmanager

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import NothingPendingError
-from feature_ops.feast.backfill_progress import Backfill, BackfillProgress
+from feature_ops.feast.arrow_loading import ArrowLoading, arrow_engine_for
+from feature_ops.feast.backfill_progress import Backfill, BackfillProgress, Cut
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
 from feature_ops.feast.pending import Pending, plan
@@ -200,10 +201,30 @@ class Materializer:
     ) -> int:
         _log_plan(view.name, pending)
         # Without a start there are nothing but files without rows.
+        engine = arrow_engine_for(self.store, view, self.history) if pending.start else None
+        if engine:
+            loading = ArrowLoading(engine, self.store, view, self.history, end)
+            return self._load_exactly(loading, pending, online)
         if pending.start and not online and can_be_sharded(self.store, view, self.history):
             return self._load_whole(view, pending, pending.start, end)
         self._narrow(view)
         return self._load_files(view, pending, online, end)
+
+    def _load_exactly(self, loading: ArrowLoading, pending: Pending, online: Mapping[str, FileSpan]) -> int:
+        files = {file.name: file for file in pending.files}
+        rows = sum(file.rows for file in pending.files)
+        if online:
+            self._narrow(loading.view)
+        with writing(self.store, over_equal_times=False) as written:
+            if online and shards_of(rows) == 1:
+                loading.write(pending.files, online.values())
+                return written.count
+            backfill = self._backfill(loading.view, list(files), rows, Cut.ROWS)
+            first = [files.pop(name) for name in backfill.files]
+            loading.write_in_pieces(first, online.values(), backfill, self.progress)
+            # Came after an earlier try had begun.
+            loading.write(list(files.values()), [*online.values(), *first])
+            return written.count
 
     def _load_files(
         self, view: FeatureView, pending: Pending, online: Mapping[str, FileSpan], end: datetime
@@ -229,7 +250,7 @@ class Materializer:
 
     def _load_whole(self, view: FeatureView, pending: Pending, start: datetime, end: datetime) -> int:
         names = [file.name for file in pending.files]
-        backfill = self._backfill(view, names, sum(file.rows for file in pending.files))
+        backfill = self._backfill(view, names, sum(file.rows for file in pending.files), Cut.KEYS)
 
         def write(view: FeatureView, until: datetime) -> None:
             WholeHistory(self.store, view, self.history, names, until).write(backfill, self.progress)
@@ -248,13 +269,17 @@ class Materializer:
         written = {file.name: file for file in pending.files if file.name in begun_with}
         return rows.count + self._load_files(view, plan(came_since, written.values(), end), written, end)
 
-    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int) -> Backfill:
-        """Return the unfinished backfill if it writes the same definition, else a new one."""
+    def _backfill(self, view: FeatureView, names: Sequence[str], rows: int, cut: Cut) -> Backfill:
+        """Return the unfinished backfill if it writes the same in the same way, else a new one."""
         project, definition = self.store.project, ViewDefinition.of(view).to_json()
         unfinished = self.progress.unfinished(project, view.name)
-        if unfinished and unfinished.definition == definition and set(unfinished.files) <= set(names):
+        if (
+            unfinished
+            and (unfinished.cut, unfinished.definition) == (cut, definition)
+            and set(unfinished.files) <= set(names)
+        ):
             return unfinished
-        begun = Backfill(self.run_id, definition, tuple(names), shards_of(rows), done=0)
+        begun = Backfill(self.run_id, cut, definition, tuple(names), shards_of(rows), done=0)
         with passing(CommitPoint.BACKFILL_BEGUN):
             return self.progress.begin(project, view.name, begun)
 

@@ -39,16 +39,18 @@ def can_be_sharded(store: FeatureStore, view: FeatureView, history: History) -> 
     Return whether the view's rows are the history's rows, with nothing computed in between.
 
     Other kinds of views are written by Feast's own compute engine, in one piece, and so is everything
-    where another engine than the local one was chosen.
+    where another engine was chosen than the local one, or the Arrow engine, which leaves views to that.
     """
     from feast import FeatureView
     from feast.infra.compute_engines.local.compute import LocalComputeEngine
+
+    from feature_ops.feast.engine.arrow_engine import ArrowEngine
 
     dataset = history.dataset
     columns = set(dataset.arrow_schema().names)
     provider: Any = store._get_provider()
     return (
-        type(provider.batch_engine) is LocalComputeEngine
+        type(provider.batch_engine) in (LocalComputeEngine, ArrowEngine)
         and type(view) is FeatureView
         and not getattr(view, "offline", False)
         and view.batch_source is not None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
@@ -22,20 +23,21 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, PositiveInt
 
 from feature_ops.feast.engine.fast_set import ViewColumns, why_stock, why_stock_by_types
-from feature_ops.feast.engine.latest import Found, LatestRows, Limits
+from feature_ops.feast.engine.latest import LatestRows, Limits
+from feature_ops.feast.engine.load import Load
 from feature_ops.feast.engine.online_stores import Writer, keeps_texts, opened_writer, why_not_writable
-from feature_ops.feast.engine.rows import RowEncoder
+from feature_ops.feast.engine.progress import Progress
+from feature_ops.feast.engine.rows import EncodedRows, RowEncoder
 from feature_ops.feast.engine.source_files import open_source
 
 if TYPE_CHECKING:
-    from feast import FeatureView
+    import pyarrow as pa
     from feast.infra.registry.base_registry import BaseRegistry
 
 log = logging.getLogger(__name__)
 
 # Encoded batches that may wait for the store: reading and encoding stop until it has taken one.
 _BATCHES_WAITING = 2
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -79,45 +81,54 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
         settings = {name: kwargs.pop(name) for name in ArrowEngineConfig.model_fields if name in kwargs}
         super().__init__(**kwargs)
         self.config = ArrowEngineConfig(**settings)
+        self._loads: dict[str, Load] = {}
 
-    def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any) -> Any:
-        view = task.feature_view
-        job_id = f"{view.name}-{task.start_time}-{task.end_time}"
-        try:
-            prepared = self._prepared(task)
-            if isinstance(prepared, LatestRows):
-                written = self._write(view, prepared, task)
-                return ArrowMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED, None, written)
-        except Exception as error:  # Feast is told of any error by the job
-            return ArrowMaterializationJob(job_id, MaterializationJobStatus.ERROR, error)
-        log.info("%s is materialized by stock Feast: %s", view.name, prepared)
-        return super()._materialize_one(registry, task, **kwargs)
+    def why_not(self, task: MaterializationTask, schema: pa.Schema | None = None) -> str | None:
+        """
+        Return why a task is left to stock Feast; None if it is not.
 
-    def _prepared(self, task: MaterializationTask) -> LatestRows | str:
-        """Return the rows to write, or why stock Feast has to do it."""
+        :param schema: the source's columns; its files are looked at if it is None.
+        """
         view = task.feature_view
         reason = why_stock(task, self.repo_config, self.offline_store) or why_not_writable(
             self.online_store, self.repo_config, view
         )
         if reason:
             return reason
-        try:
-            dataset = open_source(view.batch_source, self.repo_config.repo_path)
-        except FileNotFoundError as error:
-            return str(error)
-        columns = ViewColumns.of(view)
-        return why_stock_by_types(view, columns, dataset.schema) or LatestRows(
-            dataset=dataset,
-            keys=columns.keys,
-            features=columns.features,
-            event_time=columns.event_time,
-            created_time=columns.created_time,
-            start=task.start_time,
-            end=task.end_time,
-            limits=self.config.limits(),
-        )
+        if schema is None:
+            try:
+                schema = open_source(view.batch_source, self.repo_config.repo_path).schema
+            except FileNotFoundError as error:
+                return str(error)
+        return why_stock_by_types(view, ViewColumns.of(view), schema)
 
-    def _write(self, view: FeatureView, rows: LatestRows, task: MaterializationTask) -> int:
+    @contextmanager
+    def loading(self, view: str, load: Load) -> Iterator[None]:
+        """Have a view's materialization load these rows while the block runs, not all of its source's."""
+        self._loads[view] = load
+        try:
+            yield
+        finally:
+            del self._loads[view]
+
+    def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any) -> Any:
+        view = task.feature_view
+        job_id = f"{view.name}-{task.start_time}-{task.end_time}"
+        try:
+            load = self._loads.get(view.name)
+            reason = self.why_not(task, load.files.schema if load else None)
+            if reason is None:
+                load = load or Load(open_source(view.batch_source, self.repo_config.repo_path))
+                written = self._write(task, load)
+                return ArrowMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED, None, written)
+        except Exception as error:  # Feast is told of any error by the job
+            return ArrowMaterializationJob(job_id, MaterializationJobStatus.ERROR, error)
+        log.info("%s is materialized by stock Feast: %s", view.name, reason)
+        return super()._materialize_one(registry, task, **kwargs)
+
+    def _write(self, task: MaterializationTask, load: Load) -> int:
+        view = task.feature_view
+        rows = self._latest_rows(task, load)
         encoder = RowEncoder(
             join_keys={key.name: key.dtype.to_value_type().name for key in view.entity_columns},
             features={feature.name: feature.dtype.to_value_type().name for feature in view.features},
@@ -125,68 +136,76 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
         )
         began = time.monotonic()
         found = rows.find()
-        progress = _Progress(view.name, found, task, began)
+        progress = Progress(view.name, found.count, task.tqdm_builder, began)
+
+        def told(done: _Written) -> None:
+            progress.add(done.sent, done.news)
+            load.reached(done.reached)
+
         with (
             opened_writer(self.online_store, self.repo_config, view) as writer,
-            _written_behind(writer) as send,
+            _WrittenBehind(writer, load, told) as behind,
         ):
-            for batch in rows.batches(found):
-                progress.add(batch.num_rows, send(encoder.encode(batch)))
-            progress.add(0, send(None))
-        return progress.end()
+            for batch, reached in rows.batches(found):
+                behind.send(encoder.encode(batch), reached)
+        return progress.end(len(found.latest))
 
-
-@contextmanager
-def _written_behind(writer: Writer) -> Iterator[Any]:
-    """Yield a function that has rows written while the next are made; it returns what was written since."""
-    waiting: deque[Future[int]] = deque()
-    with ThreadPoolExecutor(1, "feature-ops-writer") as pool:
-
-        def send(rows: Any) -> int:
-            written = 0
-            if rows is not None:
-                waiting.append(pool.submit(writer.write, rows))
-            while waiting and (rows is None or len(waiting) > _BATCHES_WAITING):
-                written += waiting.popleft().result()
-            return written
-
-        try:
-            yield send
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-class _Progress:
-    """Tells how far it is: to Feast's bar, and to the log now and then."""
-
-    def __init__(self, view: str, found: Found, task: MaterializationTask, began: float) -> None:
-        self._view, self._found = view, found
-        self._bar = task.tqdm_builder(found.count) if task.tqdm_builder and found.count else None
-        self._began = self._told = began
-        self._sent = self._written = 0
-
-    def add(self, sent: int, written: int) -> None:
-        self._sent += sent
-        self._written += written
-        if self._bar is not None:
-            self._bar.update(sent)
-        now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN_LINES:
-            self._told = now
-            log.info(
-                "%s: %s of %s rows (%.0f %%)",
-                *(self._view, f"{self._sent:,}", f"{self._found.count:,}"),
-                100 * self._sent / self._found.count,
-            )
-
-    def end(self) -> int:
-        if self._bar is not None:
-            self._bar.close()
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        log.info(
-            "%s: %s rows written, the latest of %s in the window, in %.1f s (%s rows/s)",
-            *(self._view, f"{self._written:,}", f"{len(self._found.latest):,}", seconds),
-            f"{self._written / seconds:,.0f}",
+    def _latest_rows(self, task: MaterializationTask, load: Load) -> LatestRows:
+        columns, limits = ViewColumns.of(task.feature_view), self.config.limits()
+        if load.piece_rows:
+            limits = replace(limits, batch_rows=min(limits.batch_rows, load.piece_rows))
+        return LatestRows(
+            dataset=load.files,
+            keys=columns.keys,
+            features=columns.features,
+            event_time=columns.event_time,
+            created_time=columns.created_time,
+            start=task.start_time,
+            end=task.end_time,
+            limits=limits,
+            rivals=load.rivals,
+            skip=load.skip,
         )
-        return self._written
+
+
+@dataclass(frozen=True)
+class _Written:
+    """
+    Rows that the store has taken.
+
+    :param sent: how many.
+    :param news: how many of them were no older than what it had.
+    :param reached: how many rows of the files are online with them.
+    """
+
+    sent: int
+    news: int
+    reached: int
+
+
+class _WrittenBehind:
+    """Has rows written while the next are made; tells of them in their order, in the thread that sends."""
+
+    def __init__(self, writer: Writer, load: Load, told: Callable[[_Written], None]) -> None:
+        self._writer, self._load, self._told = writer, load, told
+        self._waiting: deque[Future[_Written]] = deque()
+        self._pool = ThreadPoolExecutor(1, "feature-ops-writer")
+
+    def __enter__(self) -> _WrittenBehind:
+        return self
+
+    def send(self, rows: EncodedRows, reached: int) -> None:
+        self._waiting.append(self._pool.submit(self._write, rows, reached))
+        while len(self._waiting) > _BATCHES_WAITING:
+            self._told(self._waiting.popleft().result())
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            while kind is None and self._waiting:
+                self._told(self._waiting.popleft().result())
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _write(self, rows: EncodedRows, reached: int) -> _Written:
+        with self._load.around_writing():
+            return _Written(len(rows), self._writer.write(rows), reached)

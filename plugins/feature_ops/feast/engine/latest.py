@@ -1,5 +1,5 @@
 """
-The latest row of every key, in memory that does not grow with the rows.
+The latest row of every key, in memory that hardly grows with the rows.
 
 Two passes over the files. The first reads keys and times only, and has DuckDB find which rows are the
 latest; it spills to disk what does not fit. The second streams whole rows and lets those pass, so no value
@@ -8,7 +8,7 @@ goes through any other representation than Arrow's. What is kept in between is o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
@@ -24,6 +24,10 @@ from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
 _POSITION = "position"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
+# So many keys are sought by name among the rivals; more are cheaper found by reading all.
+_KEYS_SOUGHT = 10_000
+# Files that are read at once: of keys and times many fit into memory, of whole rows few.
+_NARROW_FILES_AHEAD, _FILES_AHEAD = 16, 4
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class LatestRows:
     :param created_time: source column that orders rows of one event time; a null is the earliest.
     :param start: first event time that counts.
     :param end: last event time that counts.
+    :param rivals: rows that count for which is the latest, but are not to be online by this; a row of the
+        dataset that is equal to one of theirs counts as later.
+    :param skip: so many rows of the window, from the first, are not to be online by this.
     """
 
     dataset: pads.Dataset
@@ -66,12 +73,14 @@ class LatestRows:
     start: datetime
     end: datetime
     limits: Limits = field(default_factory=Limits)
+    rivals: pads.Dataset | None = None
+    skip: int = 0
 
     def find(self) -> Found:
         """Find which rows are the latest of their keys; among equals the last one in the files' order."""
         import duckdb
 
-        reader = _Positions(self._keys_and_times())
+        reader = _Positions(self._keys_and_times(self.dataset), self._rival_keys_and_times)
         names = [f"k{place}" for place in range(len(self.keys))]
         created = f"coalesce(created, {_LIMITS.min})" if self.created_time else "0"
         # Columns are named by place and position: nothing of the user's gets into the statement.
@@ -98,12 +107,14 @@ class LatestRows:
             return Found(np.zeros(0, np.bool_), 0)
         latest = np.zeros(reader.rows, np.bool_)
         for some in positions:
-            latest[some] = True
+            latest[some[some >= self.skip]] = True
         return Found(latest, int(latest.sum()))
 
-    def batches(self, found: Found) -> Iterator[pa.RecordBatch]:
+    def batches(self, found: Found) -> Iterator[tuple[pa.RecordBatch, int]]:
         """
-        Yield the latest rows, their columns named as the row encoder has it.
+        Yield the latest rows, their columns named as the row encoder has it, and how far they reach.
+
+        That is a number of rows of the window, from the first, of which the latest have been yielded.
 
         :raises RuntimeError: the files are not those any more in which the rows were found.
         """
@@ -112,23 +123,35 @@ class LatestRows:
         if self.created_time:
             columns[CREATED_TIME] = pads.field(self.created_time)
         seen = 0
-        for batch in self._scanner(columns).to_batches():
+        scanner = self._scanner(self.dataset, columns, self._window(), _FILES_AHEAD)
+        for batch in scanner.to_batches():
             latest = found.latest[seen : seen + batch.num_rows]
-            seen += batch.num_rows
             if len(latest) < batch.num_rows:
+                seen += batch.num_rows
                 break
             if latest.any():
-                yield from self._cut(batch if latest.all() else batch.filter(pa.array(latest)))
+                yield from self._cut(
+                    batch if latest.all() else batch.filter(pa.array(latest)), seen, batch.num_rows
+                )
+            seen += batch.num_rows
         if seen != len(found.latest):
             raise RuntimeError("the source's files changed while they were read")
 
-    def _keys_and_times(self) -> pads.Scanner:
+    def _keys_and_times(self, dataset: pads.Dataset, sought: pa.Array | None = None) -> pads.Scanner:
         columns = {f"k{place}": self._comparable(column) for place, column in enumerate(self.keys.values())}
         # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
         columns["event"] = pads.field(self.event_time).cast(pa.int64())
         if self.created_time:
             columns["created"] = pads.field(self.created_time).cast(pa.int64())
-        return self._scanner(columns)
+        rows = self._window()
+        if sought is not None:
+            rows = rows & columns["k0"].isin(sought)
+        return self._scanner(dataset, columns, rows, _NARROW_FILES_AHEAD)
+
+    def _rival_keys_and_times(self, few_keys: pa.Array | None) -> pads.Scanner | None:
+        if self.rivals is None:
+            return None
+        return self._keys_and_times(self.rivals, few_keys if self.keys else None)
 
     def _comparable(self, column: str) -> pads.Expression:
         kind = self.dataset.schema.field(column).type
@@ -138,14 +161,20 @@ class LatestRows:
             return pads.field(column).cast(kind.value_type)
         return pads.field(column)
 
-    def _scanner(self, columns: Mapping[str, pads.Expression]) -> pads.Scanner:
+    def _scanner(
+        self,
+        dataset: pads.Dataset,
+        columns: Mapping[str, pads.Expression],
+        rows: pads.Expression,
+        files_ahead: int,
+    ) -> pads.Scanner:
         # Few batches ahead, so that wide rows do not fill the memory before they are written.
-        return self.dataset.scanner(
+        return dataset.scanner(
             columns=dict(columns),
-            filter=self._window(),
+            filter=rows,
             batch_size=self.limits.batch_rows,
             batch_readahead=4,
-            fragment_readahead=2,
+            fragment_readahead=files_ahead,
         )
 
     def _window(self) -> pads.Expression:
@@ -156,11 +185,12 @@ class LatestRows:
         event = pads.field(self.event_time)
         return (event >= first) & (event <= last)
 
-    def _cut(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def _cut(self, batch: pa.RecordBatch, seen: int, scanned: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         pieces = min(batch.num_rows, -(-batch.nbytes // self.limits.batch_bytes)) or 1
         rows = -(-batch.num_rows // pieces)
         for start in range(0, batch.num_rows, rows):
-            yield batch.slice(start, rows)
+            is_last = start + rows >= batch.num_rows
+            yield batch.slice(start, rows), seen + scanned if is_last else seen
 
 
 @dataclass(frozen=True)
@@ -177,10 +207,12 @@ class Found:
 
 
 class _Positions:
-    """Numbers the rows of a scan in the order in which they come."""
+    """Numbers the rows of a scan in the order in which they come; rivals have no number but -1."""
 
-    def __init__(self, scanner: pads.Scanner) -> None:
-        self._scanner = scanner
+    def __init__(
+        self, scanner: pads.Scanner, rivals: Callable[[pa.Array | None], pads.Scanner | None]
+    ) -> None:
+        self._scanner, self._rivals = scanner, rivals
         self.rows = 0
 
     def stream(self) -> pa.RecordBatchReader:
@@ -188,9 +220,17 @@ class _Positions:
         return pa.RecordBatchReader.from_batches(schema, self._numbered(schema))
 
     def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        keys: list[pa.Array] = []
         for batch in self._scanner.to_batches():
             numbers = np.arange(self.rows, self.rows + batch.num_rows)
             self.rows += batch.num_rows
+            if self.rows <= _KEYS_SOUGHT:
+                keys.append(batch.column(0))
+            yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
+        few = pa.concat_arrays(keys).unique() if keys and self.rows <= _KEYS_SOUGHT else None
+        rivals = self._rivals(few)
+        for batch in rivals.to_batches() if rivals else ():
+            numbers = np.full(batch.num_rows, -1)
             yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
 
 
