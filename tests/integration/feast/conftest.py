@@ -69,6 +69,9 @@ online_store:
 entity_key_serialization_version: 3
 """
 
+# Named, it is used; otherwise the DAGs take the Arrow engine.
+BY_STOCK_FEAST = CONFIGURATION + "batch_engine:\n  type: local\n"
+
 
 class TaskStateStandIn(dict[str, Any]):
     """Stands in for the task's state store, which the scheduler's API server keeps."""
@@ -234,9 +237,9 @@ def make_radio(
 
 
 @pytest.fixture
-def radio(make_radio: Callable[[str], Radio]) -> Radio:
-    """The feature store with the dataset's view applied."""
-    radio = make_radio(CONFIGURATION)
+def radio(make_radio: Callable[[str], Radio], request: pytest.FixtureRequest) -> Radio:
+    """The feature store with the dataset's view applied; its configuration may be a parameter."""
+    radio = make_radio(getattr(request, "param", CONFIGURATION))
     radio.apply()
     return radio
 

@@ -12,10 +12,14 @@ from feast.types import Bool, Float32, Int64, String
 from feature_ops.commit_points import AFTER, CommitPoint, observed_by
 from feature_ops.exceptions import NothingPendingError
 from feature_ops.settings import get_settings
+from tests.integration.feast.conftest import BY_STOCK_FEAST, CONFIGURATION
 
 if TYPE_CHECKING:
     from conftest import Radio
 
+BY_BOTH_ENGINES = pytest.mark.parametrize(
+    "radio", [CONFIGURATION, BY_STOCK_FEAST], ids=["the Arrow engine", "stock Feast"], indirect=True
+)
 ALL = {"id": String, "energy": Float32, "plays": Int64, "live": Bool}
 
 
@@ -55,6 +59,7 @@ def online(radio: Radio, *keys: str) -> dict[str, list[Any]]:
     return store.get_online_features(store.get_feature_service("tracks_fs"), rows).to_dict()
 
 
+@BY_BOTH_ENGINES
 def test_a_new_feature_comes_online_for_rows_that_were_loaded_long_before(radio: Radio) -> None:
     define(radio, "energy")
     radio.publish(("a", "2024-01-01", 0.1), ("bb", "2024-01-01", 0.2))
@@ -116,11 +121,12 @@ def test_another_type_is_written_over_values_of_the_same_event_time(radio: Radio
     assert (value, type(value)) == (2.0, float)
 
 
+@BY_BOTH_ENGINES
 def test_a_killed_backfill_goes_on_and_loses_no_row_that_came_meanwhile(
     radio: Radio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     define(radio, "energy")
-    keys = [f"key {number}" for number in range(12)]
+    keys = [f"key {number}" for number in range(36)]
     radio.publish(*((key, "2024-01-01", 0.1) for key in keys))
     radio.materialize("run 1")
     define(radio, "energy", "plays")
@@ -131,28 +137,29 @@ def test_a_killed_backfill_goes_on_and_loses_no_row_that_came_meanwhile(
         radio.backfill("run 2")
     kept = radio.progress.unfinished("radio", "tracks")
     assert kept is not None
-    assert (kept.done, kept.shards) == (3, 4)
+    assert (kept.done, kept.shards) == (3, 12)
     seen = online(radio, *keys)
     assert None not in seen["energy"]
-    assert 0 < seen["plays"].count(None) < 12
+    assert 0 < seen["plays"].count(None) < 36
 
     # Newer values, and a correction at the same time, for every key.
     radio.publish(
-        *((key, "2024-02-01", 0.2) for key in keys[:6]), *((key, "2024-01-01", 0.3) for key in keys[6:])
+        *((key, "2024-02-01", 0.2) for key in keys[:18]), *((key, "2024-01-01", 0.3) for key in keys[18:])
     )
     facts = radio.materialize("run 3")
 
-    assert facts["rows"] < 12 + 12
+    assert facts["rows"] < 36 + 36
     seen = online(radio, *keys)
-    assert seen["energy"] == pytest.approx([0.2] * 6 + [0.3] * 6)
+    assert seen["energy"] == pytest.approx([0.2] * 18 + [0.3] * 18)
     assert seen["plays"] == [len(key) for key in keys]
     assert radio.progress.unfinished("radio", "tracks") is None
 
 
+@BY_BOTH_ENGINES
 def test_a_full_refresh_fills_a_store_that_was_emptied_while_a_backfill_stood_unfinished(
     radio: Radio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [f"key {number}" for number in range(12)]
+    keys = [f"key {number}" for number in range(36)]
     radio.publish(*((key, "2024-01-01", 0.1) for key in keys))
     monkeypatch.setenv("FEATURE_OPS_BACKFILL_SHARD_ROWS", "3")
     get_settings.cache_clear()
@@ -163,11 +170,12 @@ def test_a_full_refresh_fills_a_store_that_was_emptied_while_a_backfill_stood_un
     with observed_by(killed_after(CommitPoint.BACKFILL_ADVANCED, 1)), pytest.raises(KilledError):
         radio.materialize("run 2", full_refresh=True)
     # Its own retry goes on with what it began.
-    assert radio.materialize("run 2", full_refresh=True)["rows"] < 12
+    assert radio.materialize("run 2", full_refresh=True)["rows"] < 36
 
-    assert online(radio, *keys)["energy"] == pytest.approx([0.1] * 12)
+    assert online(radio, *keys)["energy"] == pytest.approx([0.1] * 36)
 
 
+@pytest.mark.parametrize("radio", [BY_STOCK_FEAST], indirect=True)
 def test_progress_is_told_in_rows_percent_and_seconds(
     radio: Radio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -178,7 +178,7 @@ def kill_after(radio: Radio, place: str) -> None:
     "place",
     [
         "feature_ops.feast.ledger.Ledger.forget",
-        "feast.infra.online_stores.redis.RedisOnlineStore.online_write_batch",
+        "feature_ops.feast.engine.valkey.ValkeyWriter.write",
         "feast.FeatureStore.materialize",
         "feature_ops.feast.ledger.Ledger.record",
     ],

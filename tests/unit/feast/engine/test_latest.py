@@ -52,7 +52,12 @@ def in_files(folder: Path, rows: Sequence[tuple[Any, ...]], per_file: int, per_g
 
 
 def latest_of(
-    dataset: pads.Dataset, keys: Sequence[str], created: str | None = "noted", **limits: Any
+    dataset: pads.Dataset,
+    keys: Sequence[str],
+    created: str | None = "noted",
+    rivals: pads.Dataset | None = None,
+    skip: int = 0,
+    **limits: Any,
 ) -> LatestRows:
     return LatestRows(
         dataset,
@@ -63,16 +68,21 @@ def latest_of(
         start=START,
         end=END,
         limits=Limits(**limits),
+        rivals=rivals,
+        skip=skip,
     )
 
 
 def values_of(rows: LatestRows) -> list[int]:
-    return sorted(value for batch in rows.batches(rows.find()) for value in batch.column("value").to_pylist())
+    return sorted(
+        value for batch, _ in rows.batches(rows.find()) for value in batch.column("value").to_pylist()
+    )
 
 
 @examples
 @given(
     rows=ROWS,
+    rivals=st.integers(0, 12),
     per_file=st.integers(1, 12),
     per_group=st.integers(1, 5),
     keys=st.sampled_from([["song"], ["song", "part"], []]),
@@ -80,6 +90,7 @@ def values_of(rows: LatestRows) -> list[int]:
 def test_the_latest_row_of_each_key_in_the_window_is_found(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[Any, ...]],
+    rivals: int,
     per_file: int,
     per_group: int,
     keys: list[str],
@@ -90,11 +101,53 @@ def test_the_latest_row_of_each_key_in_the_window_is_found(
         rank = (hour, -100 if created is None else created, place)
         if 0 <= hour <= 10 and rank > expected.get(key, (-1, 0, 0)):
             expected[key] = rank
-    dataset = in_files(tmp_path_factory.mktemp("rows"), rows, per_file, per_group)
+    rivals = min(rivals, len(rows))
+    online = in_files(tmp_path_factory.mktemp("online"), rows[:rivals], per_file, per_group)
+    dataset = in_files(tmp_path_factory.mktemp("rows"), rows[rivals:], per_file, per_group)
 
-    found = values_of(latest_of(dataset, keys, batch_rows=3))
+    found = values_of(latest_of(dataset, keys, rivals=online, batch_rows=3))
 
-    assert found == sorted(place for _, _, place in expected.values())
+    assert [place + rivals for place in found] == sorted(
+        place for _, _, place in expected.values() if place >= rivals
+    )
+
+
+@examples
+@given(rows=ROWS, skip=st.integers(0, 30), batch_rows=st.integers(1, 9), batch_bytes=st.integers(50, 500))
+def test_what_was_reached_and_what_is_left_are_all_rows_that_are_the_latest(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[Any, ...]],
+    skip: int,
+    batch_rows: int,
+    batch_bytes: int,
+) -> None:
+    dataset = in_files(tmp_path_factory.mktemp("rows"), rows, 7, 3)
+    whole = latest_of(dataset, ["song"], batch_rows=batch_rows, batch_bytes=batch_bytes)
+    everything = values_of(whole)
+    online: list[int] = []
+    reached = 0
+    for batch, now_reached in whole.batches(whole.find()):
+        if now_reached > skip:
+            break
+        online += batch.column("value").to_pylist()
+        reached = now_reached
+
+    left = values_of(latest_of(dataset, ["song"], skip=reached))
+
+    assert not set(online) & set(left)
+    assert sorted([*online, *left]) == everything
+
+
+def test_a_row_that_many_rivals_have_is_found_among_all_of_them(tmp_path: Path) -> None:
+    count = 10_001
+    online = in_files(tmp_path, [(f"song {number}", 0, 5, 5) for number in range(count)], count, count)
+    (tmp_path / "new").mkdir()
+    rows = [(f"song {number}", 0, 5, 4 + number % 2) for number in range(count)]
+    dataset = in_files(tmp_path / "new", rows, count, count)
+
+    found = values_of(latest_of(dataset, ["song"], rivals=online))
+
+    assert found == list(range(1, count, 2))
 
 
 @examples
@@ -156,7 +209,7 @@ def test_values_come_out_as_they_went_in(tmp_path: Path) -> None:
     pq.write_table(exact, tmp_path / "exact.parquet")
     rows = latest_of(pads.dataset(tmp_path / "exact.parquet"), ["song"], created=None)
 
-    (batch,) = rows.batches(rows.find())
+    ((batch, _),) = rows.batches(rows.find())
 
     assert batch.column("value") == exact["value"].combine_chunks()
     assert batch.schema.names == ["value", "song", EVENT_TIME]
@@ -165,7 +218,7 @@ def test_values_come_out_as_they_went_in(tmp_path: Path) -> None:
 def test_the_created_time_is_handed_on(tmp_path: Path) -> None:
     rows = latest_of(in_files(tmp_path, [("a", 0, 1, 2)], 1, 1), ["song"])
 
-    (batch,) = rows.batches(rows.find())
+    ((batch, _),) = rows.batches(rows.find())
 
     assert batch.column(CREATED_TIME).to_pylist() == [at(2)]
 
@@ -191,7 +244,7 @@ def test_a_batch_is_cut_where_its_rows_are_large(tmp_path: Path) -> None:
     dataset = in_files(tmp_path, [(song, 0, 1, None) for song in "abcdefgh"], 8, 8)
     rows = latest_of(dataset, ["song"], batch_bytes=100)
 
-    sizes = [batch.num_rows for batch in rows.batches(rows.find())]
+    sizes = [batch.num_rows for batch, _ in rows.batches(rows.find())]
 
     assert sum(sizes) == 8
     assert max(sizes) < 8
