@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -153,9 +154,13 @@ def _bare_postgres(online_store: Any, config: Any, rows: Any) -> float:
 
 
 def _bare_sqlite(online_store: Any, config: Any, rows: Any) -> float:
-    from feature_ops.feast.engine.sqlite import table_rows
-
-    prepared = list(table_rows(rows.by_key()))
+    rows = rows.by_key()
+    keys, second = rows.keys.to_pylist(), int(EVENT.timestamp())
+    columns = [
+        zip(keys, repeat(name), values.to_pylist(), rows.texts[name].to_pylist(), strict=False)
+        for name, values in rows.values.items()
+    ]
+    prepared = [(*cell, second, None) for entity in zip(*columns, strict=True) for cell in entity]
     connection = online_store._get_conn(config)
     began = time.perf_counter()
     with connection:

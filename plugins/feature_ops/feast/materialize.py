@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # Clocks of a cluster differ by so much at most; a row that is stamped later waits for its time.
 _CLOCK_SKEW = timedelta(seconds=30)
+# Of fewer rows, how many came in a second says nothing.
+_MANY_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -310,9 +312,10 @@ def summary(done: Materialization) -> str:
     """Return one line for people."""
     start, end = done.start.astimezone(UTC), done.end.astimezone(UTC)
     until = f"{end:%H:%M:%S}" if start.date() == end.date() else shown_time(end)
+    rate = f" ({done.rows / done.seconds:,.0f} rows/s)" if done.rows >= _MANY_ROWS and done.seconds else ""
     return (
         f"{done.rows:,} row{'' if done.rows == 1 else 's'} materialized into {', '.join(done.views)}, "
-        f"window {shown_time(start)} → {until} UTC, {done.seconds:.1f} s"
+        f"window {shown_time(start)} → {until} UTC, {done.seconds:.1f} s{rate}"
     )
 
 

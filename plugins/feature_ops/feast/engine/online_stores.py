@@ -60,7 +60,10 @@ def opened_writer(store: OnlineStore, config: RepoConfig, view: FeatureView) -> 
         with inner._get_conn(config) as connection:
             yield PostgresWriter(connection, table)
         return
-    yield SqliteWriter(inner._get_conn(config), table)
+    connection = inner._get_conn(config)
+    # Feast's connection caches 2 MB, which the tree of a large table does not fit into.
+    connection.execute("PRAGMA cache_size = -65536")
+    yield SqliteWriter(connection, table)
 
 
 def _table(config: RepoConfig, view: FeatureView) -> str:

@@ -8,16 +8,17 @@ second are of one time here, and the later written wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
 
 from feature_ops.feast.engine.rows import EncodedRows
 
-_Row = tuple[Any, ...]
+# Older releases of SQLite take 999 variables a statement.
+_FEATURES_PER_STATEMENT = 400
 
 
 @dataclass(frozen=True)
@@ -41,39 +42,43 @@ class SqliteWriter:
         """
         if not rows.values or not len(rows):
             return 0
-        table = '"' + self.table.replace('"', '""') + '"'
-        upsert = (
+        sorted_rows, features = rows.by_key(), list(rows.values)
+        changed = 0
+        with self.connection:
+            for start in range(0, len(features), _FEATURES_PER_STATEMENT):
+                some = features[start : start + _FEATURES_PER_STATEMENT]
+                cursor = self.connection.executemany(self._upsert(some), _entities(sorted_rows, some))
+                changed += int(cursor.rowcount)
+        return -(-changed // len(features))
+
+    def _upsert(self, features: Sequence[str]) -> str:
+        """Return the statement that writes one entity: it is given key and times once, not per feature."""
+        values = ", ".join(
+            f"(?1, {name}, ?{4 + 2 * place}, ?{5 + 2 * place}, ?2, ?3)"
+            for place, name in enumerate(_quoted(name, "'") for name in features)
+        )
+        table = _quoted(self.table, '"')
+        return (
             f"INSERT INTO {table} AS stored "  # noqa: S608
-            "(entity_key, feature_name, value, value_text, event_ts, created_ts) VALUES (?, ?, ?, ?, ?, ?) "
+            f"(entity_key, feature_name, value, value_text, event_ts, created_ts) VALUES {values} "
             "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
             "value_text = excluded.value_text, event_ts = excluded.event_ts, "
             "created_ts = excluded.created_ts "
             # Earlier releases of Feast wrote times as text, which is greater than any number.
             "WHERE typeof(stored.event_ts) <> 'integer' OR stored.event_ts <= excluded.event_ts"
         )
-        with self.connection:
-            cursor = self.connection.executemany(upsert, table_rows(rows.by_key()))
-        return -(-int(cursor.rowcount) // len(rows.values))
 
 
-def table_rows(rows: EncodedRows) -> Iterator[_Row]:
-    """Yield the table rows: key, feature, value, text, event and created time in whole seconds."""
-    keys = rows.keys.to_pylist()
-    events = _seconds(pa.array(rows.event_times))
+def _entities(rows: EncodedRows, features: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield each entity's key, event and created time in whole seconds, and values with their texts."""
+    times = _seconds(pa.array(rows.event_times))
     created = repeat(None) if rows.created_times is None else _seconds(rows.created_times)
-    features = [
-        zip(
-            keys,
-            repeat(name),
-            values.to_pylist(),
-            rows.texts[name].to_pylist(),
-            events,
-            created,
-            strict=False,
-        )
-        for name, values in rows.values.items()
-    ]
-    return chain.from_iterable(zip(*features, strict=True))
+    values = [column.to_pylist() for name in features for column in (rows.values[name], rows.texts[name])]
+    return zip(rows.keys.to_pylist(), times, created, *values, strict=False)
+
+
+def _quoted(text: str, quote: str) -> str:
+    return quote + text.replace(quote, 2 * quote) + quote
 
 
 def _seconds(microseconds: pa.Int64Array) -> list[int | None]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+from feast import Field
+from feast.types import Int64
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.feast.engine.any_rows import FEATURES, rows_of, view_of
+from tests.integration.feast.engine.any_rows import FEATURES, TIMES, rows_of, view_of
 from tests.integration.feast.engine.stores import Held
 
 RARELY_MORE = settings(
     deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+NOON = pa.array([1_767_268_800_000_000] * 2, TIMES)
 
 
 @RARELY_MORE
@@ -29,3 +34,21 @@ def test_rows_of_all_types_are_stored_byte_for_byte(held: Held, data: st.DataObj
 
     assert held.content(view) == expected
     assert written == rows.num_rows
+
+
+def test_views_of_very_many_features_are_stored_byte_for_byte(held: Held) -> None:
+    view, count = view_of(["song"], []), 450
+    names = [f'it\'s "number" {number}' for number in range(count)]
+    view.features = [Field(name=name, dtype=Int64) for name in names]
+    rows = pa.record_batch(
+        {"song": ["a", "b"], **{name: pa.array([1, None]) for name in names}, "happened": NOON, "noted": NOON}
+    )
+    held.prepare(view)
+
+    held.clear(view)
+    held.write_as_feast(view, rows)
+    expected = held.content(view)
+    held.clear(view)
+
+    assert held.write(view, rows) == 2
+    assert held.content(view) == expected
