@@ -71,14 +71,12 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/hadolint Dockerfile model/Dockerfile deploy/mlflow/Dockerfile
 
 .PHONY: bench
-bench: $(READY)  ## Measure the ETL against an empty DAG, verdicts on commits and predictions against stock Feast
-	@$(BIN)/python -m benchmarks.etl_floor
-	@$(BIN)/python -m benchmarks.verdict
-	@$(BIN)/python -m benchmarks.predictions
+bench: $(READY)  ## Measure everything against stock Feast and the stores themselves, into benchmarks/RESULTS.md (half an hour)
+	@$(BIN)/python -m benchmarks.report
 
-.PHONY: bench-materialize
-bench-materialize: $(READY)  ## Measure the Arrow engine against stock Feast and the stores; ROWS=1000000
-	@$(BIN)/python -m benchmarks.materialize --entities $(or $(ROWS),1000000)
+.PHONY: bench-large
+bench-large: $(READY)  ## The same of ten million rows (an hour)
+	@$(BIN)/python -m benchmarks.report --large
 
 .PHONY: bench-watchers
 bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)

@@ -134,7 +134,9 @@ class Radio:
     def ledger(self) -> Ledger:
         return Ledger(self.registry_url)
 
-    def publish(self, *rows: tuple[str, str | datetime, float | None]) -> str:
+    def publish(
+        self, *rows: tuple[str, str | datetime, float | None], ingested_at: datetime | None = None
+    ) -> str:
         """Put a file of keys, event times (UTC) and energies into the history; returns its name."""
         whole = [
             {
@@ -144,7 +146,7 @@ class Radio:
                 "plays": len(key),
                 "live": energy is None,
                 "event_timestamp": utc(when),
-                "ingested_at": datetime.now(UTC),
+                "ingested_at": ingested_at or datetime.now(UTC),
             }
             for key, when, energy in rows
         ]
@@ -277,10 +279,10 @@ class Alone:
     def store(self) -> FeatureStore:
         return FeatureStore(repo_path=str(self.folder))
 
-    def write(self, key: str, energy: float) -> None:
+    def write(self, key: str, energy: float, when: str = "2024-05-01") -> None:
         """Put a file with one row into the history."""
         row = {"id": key, "title": key, "energy": energy, "plays": 1, "live": False}
-        times = {"event_timestamp": utc("2024-05-01"), "ingested_at": datetime.now(UTC)}
+        times = {"event_timestamp": utc(when), "ingested_at": datetime.now(UTC)}
         name = f"{len(list(self.history_folder.iterdir()))}.parquet"
         pq.write_table(pa.Table.from_pylist([row | times], TRACKS.arrow_schema()), self.history_folder / name)
 
