@@ -71,6 +71,8 @@ offline_store:
 online_store:
   type: redis
   connection_string: ${FEAST_ONLINE_STORE}
+batch_engine:
+  type: feature_ops.feast.engine.ArrowEngine
 entity_key_serialization_version: 3
 """
 
@@ -508,7 +510,7 @@ def house(
 @pytest.mark.timeout(FUZZ_EXAMPLES * 10 or 900)
 def test_every_sequence_of_runs_leaves_what_the_model_says(house: House) -> None:
     @settings(
-        max_examples=FUZZ_EXAMPLES or 100,
+        max_examples=FUZZ_EXAMPLES or 60,
         derandomize=not FUZZ_EXAMPLES,
         database=None,
         deadline=None,
