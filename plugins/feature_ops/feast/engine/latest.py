@@ -99,15 +99,14 @@ class LatestRows:
             }
             with duckdb.connect(config=options) as connection:
                 connection.register("rows", reader.stream())
-                positions = [
-                    batch.column(0).to_numpy(zero_copy_only=False)
-                    for batch in connection.sql(query).to_arrow_reader(1 << 16)
-                ]
-        if not reader.rows:
-            return Found(np.zeros(0, np.bool_), 0)
-        latest = np.zeros(reader.rows, np.bool_)
-        for some in positions:
-            latest[some[some >= self.skip]] = True
+                found = connection.sql(query).to_arrow_reader(1 << 16)
+                latest = np.zeros(0, np.bool_)
+                for batch in found:
+                    # The first result comes when all rows were read.
+                    latest = latest if len(latest) else np.zeros(reader.rows, np.bool_)
+                    positions = batch.column(0).to_numpy(zero_copy_only=False)
+                    if reader.rows:
+                        latest[positions[positions >= self.skip]] = True
         return Found(latest, int(latest.sum()))
 
     def batches(self, found: Found) -> Iterator[tuple[pa.RecordBatch, int]]:
