@@ -3,8 +3,8 @@ What one read of 13 features takes: the online reader beside stock Feast's get_o
 
 A thousand songs are online; each call asks for other ones, by a feature service that was fetched once, and
 makes a dictionary of the answer. *Not instrumented* is stock Feast without the checks of arguments
-that it adds to its functions while it is imported. Each measurement is a process of its own. Prints medians in ms,
-and ratios; asserts nothing. Valkey and PostgreSQL are started for it and ended with it.
+that it adds to its functions while it is imported. Each measurement is a process of its own. Prints medians in
+ms, and ratios; asserts nothing. Valkey and PostgreSQL are started for it and ended with it.
 """
 
 from __future__ import annotations

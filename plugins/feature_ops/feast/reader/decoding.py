@@ -8,12 +8,23 @@ the first eight kinds is taken from its bytes; whatever else they hold goes thro
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from struct import Struct, unpack
 from typing import Any
 
-Decoder = Callable[[Sequence[bytes | None]], list[Any]]
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FieldOptions,
+    FileDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 _FLOAT, _DOUBLE = Struct("<xf"), Struct("<xd")
 # How Feast stores a null time, as in ``feast.type_map.NULL_TIMESTAMP_INT_VALUE``.
@@ -24,19 +35,34 @@ class _OtherwiseError(Exception):
     """The bytes are not the short form of one scalar."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """
+    Decodes stored values of one feature; None, and an empty message, are None.
+
+    Either function raises ``google.protobuf.message.DecodeError`` for bytes that are no ``Value``.
+    """
+
+    one: Callable[[bytes | None], Any]
+    column: Callable[[Sequence[bytes | None]], list[Any]]
+
+
 def decoder_of(value_type: str) -> Decoder:
     """
-    Return what decodes a column of stored values; None, and an empty message, are None.
+    Return what decodes the values of a feature.
 
     :param value_type: name of the feature's ``feast.value_type.ValueType``.
-    :raises google.protobuf.message.DecodeError: bytes are no ``Value``; raised by what is returned.
     """
     if value_type.startswith(("UUID", "TIME_UUID")):
         # Feast takes such values from text, too.
-        return _by_feast(value_type)
+        one = _by_feast(value_type)
+        return Decoder(one, lambda column: [one(raw) for raw in column])
     if value_type in _FIXED:
-        return _fixed(*_FIXED[value_type])
-    return _each
+        tag, width, code = _FIXED[value_type]
+        return Decoder(_one_fixed(tag, code), _fixed(tag, width, code))
+    if value_type in _BATCHED:
+        return Decoder(_one, _batched(value_type))
+    return Decoder(_one, _each)
 
 
 def decode_time(message: bytes | None) -> datetime:
@@ -49,43 +75,97 @@ def decode_time(message: bytes | None) -> datetime:
     return datetime.fromtimestamp(seconds + nanos / 1_000_000_000.0, tz=UTC)
 
 
-def _each(column: Sequence[bytes | None]) -> list[Any]:
-    kinds = _KINDS
-    try:
-        return [kinds[raw[0]](raw) if raw else None for raw in column]
-    except (_OtherwiseError, KeyError, IndexError, UnicodeDecodeError):
-        return [_one(raw) if raw else None for raw in column]
-
-
-def _one(raw: bytes) -> Any:
+def _one(raw: bytes | None) -> Any:
+    if not raw:
+        return None
     try:
         return _KINDS[raw[0]](raw)
     except (_OtherwiseError, KeyError, IndexError, UnicodeDecodeError):
         return _through_protobuf(raw)
 
 
-def _fixed(tag: bytes, width: int, code: str) -> Decoder:
+def _one_fixed(tag: bytes, code: str) -> Callable[[bytes | None], Any]:
+    """Return a decoder of one value of this kind, for which it takes half as long as for any."""
+    unpack_value, number = Struct(f"<B{code}").unpack, tag[0]
+
+    def decode(raw: bytes | None) -> Any:
+        try:
+            found, value = unpack_value(raw)  # type: ignore[arg-type]
+        except (struct.error, TypeError):
+            return _one(raw)
+        return value if found == number else _one(raw)
+
+    return decode
+
+
+def _each(column: Sequence[bytes | None]) -> list[Any]:
+    return [_one(raw) for raw in column]
+
+
+def _fixed(tag: bytes, width: int, code: str) -> Callable[[Sequence[bytes | None]], list[Any]]:
     """Return a decoder of values of one width, which takes a column at once if it has no gaps."""
 
     def decode(column: Sequence[bytes | None]) -> list[Any]:
         count = len(column)
-        # Shorter ones are as fast one by one.
-        if count < 4 or None in column:
+        if None in column:
             return _each(column)
         # No gaps, as was just seen.
         whole: bytes = b"".join(column)  # type: ignore[arg-type]
         if set(map(len, column)) != {width} or whole[::width] != tag * count:  # type: ignore[arg-type]
             return _each(column)
-        return list(unpack("<" + code * count, whole))
+        return list(unpack("<" + f"x{code}" * count, whole))
 
     return decode
 
 
-def _by_feast(value_type: str) -> Decoder:
+def _batched(value_type: str) -> Callable[[Sequence[bytes | None]], list[Any]]:
+    """
+    Return a decoder of values that are no longer than they must be, which takes a column at once.
+
+    One after the other, messages with one field are one message in which this field is repeated.
+    """
+    message, convert = _repeated(value_type)
+
+    def decode(column: Sequence[bytes | None]) -> list[Any]:
+        if None in column or b"" in column:
+            return _each(column)
+        whole: bytes = b"".join(column)  # type: ignore[arg-type]
+        try:
+            found = message.FromString(whole)
+        except DecodeError:
+            return _each(column)
+        values = list(found.val)
+        found.DiscardUnknownFields()
+        if len(values) != len(column) or found.ByteSize() != len(whole):
+            return _each(column)
+        return [convert(value) for value in values] if convert else values
+
+    return decode
+
+
+@cache
+def _repeated(value_type: str) -> tuple[Any, Callable[[Any], Any] | None]:
+    """Return the class of a message that repeats a field of ``Value``, and what else its values need."""
+    number, kind, convert = _BATCHED[value_type]
+    label, unpacked = FieldDescriptorProto.LABEL_REPEATED, FieldOptions(packed=False)
+    if kind in (FieldDescriptorProto.TYPE_STRING, FieldDescriptorProto.TYPE_BYTES):
+        unpacked = None
+    field = FieldDescriptorProto(name="val", number=number, label=label, type=kind, options=unpacked)
+    file = FileDescriptorProto(
+        name=f"{value_type}.proto",
+        syntax="proto3",
+        message_type=[DescriptorProto(name="Repeated", field=[field])],
+    )
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("Repeated")), convert
+
+
+def _by_feast(value_type: str) -> Callable[[bytes | None], Any]:
     from feast.value_type import ValueType
 
     kind = ValueType[value_type]
-    return lambda column: [_through_protobuf(raw, kind) if raw else None for raw in column]
+    return lambda raw: _through_protobuf(raw, kind) if raw else None
 
 
 def _through_protobuf(raw: bytes, kind: Any = None) -> Any:
@@ -129,6 +209,8 @@ def _varint(raw: bytes) -> int:
         if raw[1] > 127:
             raise _OtherwiseError
         return raw[1]
+    if len(raw) == 3 and raw[1] > 127 >= raw[2]:
+        return raw[1] & 127 | raw[2] << 7
     number, end = _varint_at(raw, 1)
     if end != len(raw):
         raise _OtherwiseError
@@ -163,7 +245,10 @@ def _bool(raw: bytes) -> bool:
 
 
 def _time(raw: bytes) -> datetime | None:
-    seconds = _varint(raw)
+    return _moment(_varint(raw))
+
+
+def _moment(seconds: int) -> datetime | None:
     return None if seconds == _NO_TIME else datetime.fromtimestamp(seconds, tz=UTC)
 
 
@@ -177,7 +262,7 @@ def _seconds_and_nanos(message: bytes) -> tuple[int, int]:
                 raise _OtherwiseError
             found[tag], place = _varint_at(message, place + 1)
     except _OtherwiseError:
-        from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
+        from google.protobuf.timestamp_pb2 import Timestamp
 
         time = Timestamp.FromString(message)
         return int(time.seconds), int(time.nanos)
@@ -196,4 +281,12 @@ _KINDS: dict[int, Callable[[bytes], Any]] = {
     0x38: _bool,
     0x40: _time,
 }
-_FIXED = {"FLOAT": (b"\x35", 5, "xf"), "DOUBLE": (b"\x29", 9, "xd")}
+_BATCHED: dict[str, tuple[int, int, Callable[[Any], Any] | None]] = {
+    "BYTES": (1, FieldDescriptorProto.TYPE_BYTES, None),
+    "STRING": (2, FieldDescriptorProto.TYPE_STRING, None),
+    "INT32": (3, FieldDescriptorProto.TYPE_INT32, None),
+    "INT64": (4, FieldDescriptorProto.TYPE_INT64, None),
+    "BOOL": (7, FieldDescriptorProto.TYPE_BOOL, None),
+    "UNIX_TIMESTAMP": (8, FieldDescriptorProto.TYPE_INT64, _moment),
+}
+_FIXED = {"FLOAT": (b"\x35", 5, "f"), "DOUBLE": (b"\x29", 9, "d")}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from feature_ops.feast.reader.answer import Answer, answer_of
+from feature_ops.feast.reader.answer import Answer, GivenAnswer
 from feature_ops.feast.reader.plan import AskFeastError, Plan
 from feature_ops.feast.reader.request import Request, Resolver
 from feature_ops.feast.reader.stores import why_not_readable
@@ -58,7 +58,7 @@ class OnlineReader:
             return self._plan(tuple(keys)).read(keys)
         except AskFeastError as reason:
             self._log(str(reason))
-        return answer_of(
+        return GivenAnswer(
             self._store.get_online_features(
                 features=self._features, entity_rows=keys, full_feature_names=self._full
             )

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feature_ops.feast.reader.answer import Answer, Column, Times
-from feature_ops.feast.reader.decoding import Decoder, decoder_of
+from feature_ops.feast.reader.answer import Answer, Part
+from feature_ops.feast.reader.decoding import decoder_of
 from feature_ops.feast.reader.keys import encode_column, head_of
 from feature_ops.feast.reader.request import Request
 from feature_ops.feast.reader.rows import RowReader, Wanted
 from feature_ops.feast.reader.stores import row_reader
+
+_NO_ANSWER = "the store did not answer as it should"
 
 
 class AskFeastError(Exception):
@@ -31,6 +33,21 @@ class _Group:
     given: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Features:
+    """
+    Features of one view.
+
+    :param names: as Feast names them in its answer.
+    :param one: what decodes a value of each.
+    :param column: what decodes several values of each.
+    """
+
+    names: list[str]
+    one: list[Any]
+    column: list[Any]
+
+
 class Plan:
     """
     Looks up features by keys of certain names.
@@ -42,8 +59,7 @@ class Plan:
     def __init__(self, store: Any, request: Request, names: Sequence[str], full_feature_names: bool) -> None:
         from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
-        self._types = {name: request.key_types.get(name) for name in names}
-        self._told = [name for name in names if name != DUMMY_ENTITY_ID]
+        self._told = [(name, request.key_types.get(name)) for name in names if name != DUMMY_ENTITY_ID]
         # The key of views that have no entity, whatever is given for it.
         self._constant = {DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL} if request.has_no_entity else {}
         unknown = [name for name in names if name not in request.join_keys]
@@ -59,8 +75,8 @@ class Plan:
         views = [view for view, _ in request.grouped]
         provider = store._get_provider()
         self._rows: RowReader = row_reader(provider.online_store, store.config, views, wanted)
-        self._columns = _columns(provider.online_store, request, full_feature_names)
-        clash = set(names) & {name for columns in self._columns for name, _ in columns}
+        self._features = _features(provider.online_store, request, full_feature_names)
+        clash = set(names) & {name for features in self._features for name in features.names}
         if clash:
             raise AskFeastError(f"{', '.join(sorted(clash))} is a join key and a feature")
 
@@ -74,44 +90,59 @@ class Plan:
         if len(counts) != 1 or 0 in counts:
             raise AskFeastError("there are no keys, or more of one than of another")
         (count,) = counts
-        answered, parts = self._encoded(keys, count)
-        encoded = []
-        for group in self._groups:
-            if len(group.given) == 1:
-                head = group.head
-                encoded.append([head + part for part in parts[group.given[0]]])
-            else:
-                rows = zip(*(parts[name] for name in group.given), strict=True)
-                encoded.append([b"".join((group.head, *row)) for row in rows])
-        found = self._rows.read(encoded)
-        if found is None:
-            raise AskFeastError("the store did not answer as it should")
-        tells_missing, decode_time = self._rows.tells_missing, self._rows.decode_time
-        for columns, (stored, times) in zip(self._columns, found, strict=True):
-            seen = Times(times, decode_time)
-            for (name, decode), raw in zip(columns, stored, strict=True):
-                answered[name] = Column(decode(raw), seen, raw if tells_missing else None)
-        return Answer(answered)
+        values, parts = self._encoded(keys, count)
+        encoded = [_joined(group, parts) for group in self._groups]
+        return self._one(values, encoded) if count == 1 else self._several(values, encoded)
+
+    def _one(self, values: dict[str, list[Any]], keys: Sequence[Sequence[bytes]]) -> Answer:
+        rows = self._rows.read_one([key for (key,) in keys])
+        if rows is None:
+            raise AskFeastError(_NO_ANSWER)
+        tells_missing, parts = self._rows.tells_missing, []
+        for features, row in zip(self._features, rows, strict=True):
+            for name, decode, raw in zip(features.names, features.one, row.values, strict=True):
+                values[name] = [decode(raw)]
+            stored = [(raw,) for raw in row.values] if tells_missing else None
+            parts.append(Part(features.names, stored, (row.time,)))
+        return Answer(values, parts, self._rows.decode_time)
+
+    def _several(self, values: dict[str, list[Any]], keys: Sequence[Sequence[bytes]]) -> Answer:
+        rows = self._rows.read(keys)
+        if rows is None:
+            raise AskFeastError(_NO_ANSWER)
+        tells_missing, parts = self._rows.tells_missing, []
+        for features, (stored, times) in zip(self._features, rows, strict=True):
+            for name, decode, column in zip(features.names, features.column, stored, strict=True):
+                values[name] = decode(column)
+            parts.append(Part(features.names, stored if tells_missing else None, times))
+        return Answer(values, parts, self._rows.decode_time)
 
     def _encoded(
         self, keys: Mapping[str, Sequence[Any]], count: int
-    ) -> tuple[dict[str, Column], dict[str, list[bytes]]]:
+    ) -> tuple[dict[str, list[Any]], dict[str, list[bytes]]]:
         """Return the keys as they are answered, and what each of their values adds to a serialized key."""
-        answered: dict[str, Column] = {}
+        answered: dict[str, list[Any]] = {}
         parts: dict[str, list[bytes]] = {}
         for name, constant in self._constant.items():
             parts[name] = (encode_column([constant], "STRING") or []) * count
-        for name in self._told:
+        for name, kind in self._told:
             values = list(keys[name])
-            kind = self._types[name]
             try:
                 column = encode_column(values, kind.name) if kind else None
                 if column is None:
                     values, column = _converted(values, kind)
             except Exception as error:  # whatever it is, Feast has its own words for it
                 raise AskFeastError(f"the keys {name} can't be serialized: {error}") from error
-            answered[name], parts[name] = Column(values), column
+            answered[name], parts[name] = values, column
         return answered, parts
+
+
+def _joined(group: _Group, parts: Mapping[str, list[bytes]]) -> list[bytes]:
+    """Return serialized keys."""
+    head = group.head
+    if len(group.given) == 1:
+        return [head + part for part in parts[group.given[0]]]
+    return [b"".join((head, *row)) for row in zip(*(parts[name] for name in group.given), strict=True)]
 
 
 def _converted(values: list[Any], kind: Any) -> tuple[list[Any], list[bytes]]:
@@ -146,13 +177,14 @@ def _name(store: Any, view: Any) -> str:
     return str(compute_versioned_name(view, store.config.registry.enable_online_feature_view_versioning))
 
 
-def _columns(
-    online_store: Any, request: Request, full_feature_names: bool
-) -> list[list[tuple[str, Decoder]]]:
-    """Return the name in the answer and the decoder of each feature of each view."""
+def _features(online_store: Any, request: Request, full_feature_names: bool) -> list[_Features]:
     types = online_store._build_feature_types(request.grouped)
-    columns = []
+    found = []
     for view, features in request.grouped:
         prefix = f"{view.projection.name_to_use()}__" if full_feature_names else ""
-        columns.append([(prefix + name, decoder_of(types[prefix + name].name)) for name in features])
-    return columns
+        names = [prefix + name for name in features]
+        decoders = [decoder_of(types[name].name) for name in names]
+        found.append(
+            _Features(names, [decoder.one for decoder in decoders], [decoder.column for decoder in decoders])
+        )
+    return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import sql
 
-from feature_ops.feast.reader.rows import Rows, Wanted
+from feature_ops.feast.reader.rows import Row, Rows, Wanted, one_of_each
 from feature_ops.feast.reader.tables import Found
 
 
@@ -61,6 +61,10 @@ class PostgresReader:
         return [
             part.rows(keys[item.group], item.features) for part, item in zip(found, self._wanted, strict=True)
         ]
+
+    def read_one(self, keys: Sequence[bytes]) -> list[Row]:
+        """Return the row of each view that is wanted, as ``read`` does."""
+        return one_of_each(self.read([[key] for key in keys]))
 
     def decode_time(self, time: datetime | None) -> datetime | None:
         """Return a time of the rows."""

@@ -34,6 +34,23 @@ class Rows(NamedTuple):
     times: Sequence[Any]
 
 
+class Row(NamedTuple):
+    """
+    What a store holds of one view for one key.
+
+    :param values: a stored value for each feature; None if there is none.
+    :param time: the event time, as the store keeps it.
+    """
+
+    values: Sequence[bytes | None]
+    time: Any
+
+
+def one_of_each(rows: Sequence[Rows]) -> list[Row]:
+    """Return rows of one key."""
+    return [Row([column[0] for column in part.columns], part.times[0]) for part in rows]
+
+
 class RowReader(Protocol):
     """Looks up what was planned for one store."""
 
@@ -42,6 +59,10 @@ class RowReader(Protocol):
 
     def read(self, keys: Sequence[Sequence[bytes]]) -> list[Rows] | None:
         """Return the rows of each view that is wanted; None if Feast has to ask again."""
+        ...
+
+    def read_one(self, keys: Sequence[bytes]) -> list[Row] | None:
+        """Return the row of each view that is wanted, for one key of each group."""
         ...
 
     def decode_time(self, time: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from feature_ops.feast.reader.rows import Rows, Wanted
+from feature_ops.feast.reader.rows import Row, Rows, Wanted, one_of_each
 from feature_ops.feast.reader.tables import Found
 
 
@@ -53,6 +53,10 @@ class SqliteReader:
                 found.add(key, feature, value, time)
             answer.append(found.rows(keys[item.group], item.features))
         return answer
+
+    def read_one(self, keys: Sequence[bytes]) -> list[Row]:
+        """Return the row of each view that is wanted, as ``read`` does."""
+        return one_of_each(self.read([[key] for key in keys]))
 
     def decode_time(self, time: bytes | None) -> datetime | None:
         """Return a time of the rows."""

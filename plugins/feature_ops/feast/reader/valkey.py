@@ -19,13 +19,9 @@ import mmh3
 from redis.exceptions import ConnectionError as ServerGoneError
 from redis.exceptions import TimeoutError as ServerSlowError
 
+from feature_ops.feast.reader.connections import Connections
 from feature_ops.feast.reader.decoding import decode_time
-from feature_ops.feast.reader.rows import Rows, Wanted
-
-try:
-    from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
-except ImportError:  # a version of redis-py that has them elsewhere
-    NOT_ENOUGH_DATA = _HiredisParser = None
+from feature_ops.feast.reader.rows import Row, Rows, Wanted
 
 
 class ValkeyReader:
@@ -39,14 +35,17 @@ class ValkeyReader:
     tells_missing = False
 
     def __init__(self, client: Any, project: str, wanted: Sequence[Wanted]) -> None:
-        self._client, self._project = client, project.encode()
-        self._wanted = wanted
+        self._connections, self._project = Connections(client.connection_pool), project.encode()
         self._groups = [
             _Group([item for item in wanted if item.group == group])
             for group in range(1 + max(item.group for item in wanted))
         ]
-        # Where each view's values begin among those of its group.
-        self._places = [self._groups[item.group].places[item] for item in wanted]
+        # Where each view's values begin among those of its group, and where its time is.
+        starts = [self._groups[item.group].places[item] for item in wanted]
+        self._places = [
+            (item.group, start, start + len(item.features))
+            for item, start in zip(wanted, starts, strict=True)
+        ]
 
     def read(self, keys: Sequence[Sequence[bytes]]) -> list[Rows] | None:
         """
@@ -56,12 +55,13 @@ class ValkeyReader:
 
         :param keys: entity keys of each group.
         """
-        commands = []
-        asked: list[list[bytes]] = []
+        commands: list[bytes] = []
+        asked: list[Sequence[bytes]] = []
+        project = self._project
         for group, given in zip(self._groups, keys, strict=True):
-            unique = list(dict.fromkeys(given))
+            unique = list(dict.fromkeys(given)) if len(given) > 1 else given
             asked.append(unique)
-            commands += [group.command(key + self._project) for key in unique]
+            commands += [group.command(key + project) for key in unique]
         found = self._exchange(b"".join(commands), len(commands))
         if found is None:
             return None
@@ -73,23 +73,29 @@ class ValkeyReader:
                 by_key = dict(zip(unique, rows, strict=True))
                 rows = [by_key[key] for key in given]
             columns.append(list(zip(*rows, strict=True)))
-        return [
-            Rows(
-                columns[item.group][place : place + len(item.features)],
-                columns[item.group][place + len(item.features)],
-            )
-            for item, place in zip(self._wanted, self._places, strict=True)
-        ]
+        return [Rows(columns[group][start:end], columns[group][end]) for group, start, end in self._places]
+
+    def read_one(self, keys: Sequence[bytes]) -> list[Row] | None:
+        """
+        Return the row of each view that is wanted, as ``read`` does.
+
+        :param keys: an entity key of each group.
+        """
+        project = self._project
+        commands = [group.command(key + project) for group, key in zip(self._groups, keys, strict=True)]
+        found = self._exchange(b"".join(commands), len(commands))
+        if found is None:
+            return None
+        return [Row(found[group][start:end], found[group][end]) for group, start, end in self._places]
 
     def decode_time(self, time: bytes | None) -> datetime:
         """Return a time of the rows."""
         return decode_time(time)
 
     def _exchange(self, commands: bytes, count: int) -> list[Any] | None:
-        pool = self._client.connection_pool
         connection = None
         try:
-            connection = pool.get_connection()
+            connection = self._connections.take()
             connection.send_packed_command([commands])
             answers = _answers(connection, count)
             if set(map(type, answers)) == {list}:
@@ -105,15 +111,18 @@ class ValkeyReader:
             raise
         finally:
             if connection is not None:
-                pool.release(connection)
+                self._connections.give_back(connection)
         return None
 
 
 def _answers(connection: Any, count: int) -> list[Any]:
     """Read answers as bytes, whatever the client is told to decode."""
-    parser = getattr(connection, "_parser", None)
-    if _HiredisParser is None or type(parser) is not _HiredisParser:
+    parser: Any = getattr(connection, "_parser", None)
+    if type(parser).__name__ != "_HiredisParser":
         return [connection.read_response(disable_decoding=True) for _ in range(count)]
+    from redis._parsers.hiredis import NOT_ENOUGH_DATA
+
+    # As its read_response does for each answer, without what is done around it.
     answers: list[Any] = []
     next_answer, pending = parser._reader.gets, NOT_ENOUGH_DATA
     while len(answers) < count:
