@@ -80,6 +80,10 @@ bench: $(READY)  ## Measure the ETL against an empty DAG, verdicts on commits an
 bench-materialize: $(READY)  ## Measure the Arrow engine against stock Feast and the stores; ROWS=1000000
 	@$(BIN)/python -m benchmarks.materialize --entities $(or $(ROWS),1000000)
 
+.PHONY: bench-reader
+bench-reader: $(READY)  ## Measure reads of 13 features: the online reader against stock Feast
+	@$(BIN)/python -m benchmarks.reader
+
 .PHONY: bench-watchers
 bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.git_watchers

@@ -26,7 +26,11 @@ class Connections:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._is_plain = type(pool) is ConnectionPool and all(hasattr(pool, name) for name in _PRIVATE)
+        self._is_plain = (
+            type(pool) is ConnectionPool
+            and all(hasattr(pool, name) for name in _PRIVATE)
+            and hasattr(pool.connection_class, "should_reconnect")
+        )
 
     def take(self) -> Any:
         """
@@ -61,8 +65,8 @@ class Connections:
 
 def _is_ready(connection: Any) -> bool:
     """Whether the connection is open, with nothing left to read that would pass for the next answer."""
-    opened = getattr(connection, "_sock", None)
-    if type(opened) is not socket.socket:
+    opened, parser = getattr(connection, "_sock", None), getattr(connection, "_parser", None)
+    if type(opened) is not socket.socket or not _is_empty(parser):
         return False
     try:
         opened.recv(1, _PEEK)
@@ -71,3 +75,12 @@ def _is_ready(connection: Any) -> bool:
     except OSError:
         return False
     return False
+
+
+def _is_empty(parser: Any) -> bool:
+    """Whether a parser has handed out all that it has read; only that of hiredis tells it for nothing."""
+    if type(parser).__name__ != "_HiredisParser":
+        return False
+    from redis._parsers.hiredis import NOT_ENOUGH_DATA
+
+    return getattr(parser, "_next_response", None) is NOT_ENOUGH_DATA and not parser._reader.has_data()

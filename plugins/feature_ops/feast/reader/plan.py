@@ -126,6 +126,8 @@ class Plan:
         for name, constant in self._constant.items():
             parts[name] = (encode_column([constant], "STRING") or []) * count
         for name, kind in self._told:
+            if type(keys[name]) not in (list, tuple):
+                raise AskFeastError(f"the keys {name} are no list")
             values = list(keys[name])
             try:
                 column = encode_column(values, kind.name) if kind else None

@@ -13,8 +13,8 @@ from typing import Any
 
 from psycopg import sql
 
-from feature_ops.feast.reader.rows import Row, Rows, Wanted, one_of_each
-from feature_ops.feast.reader.tables import Found
+from feature_ops.feast.reader.rows import Row, Rows, Wanted
+from feature_ops.feast.reader.tables import Cell, columns_of, one_of_each
 
 
 class PostgresReader:
@@ -29,14 +29,7 @@ class PostgresReader:
 
     def __init__(self, store: Any, config: Any, tables: Sequence[str], wanted: Sequence[Wanted]) -> None:
         self._store, self._config, self._wanted = store, config, wanted
-        select = sql.SQL(
-            "SELECT {number}, entity_key, feature_name, value, event_ts FROM {table}"
-            " WHERE entity_key = ANY(%s) AND feature_name = ANY(%s)"
-        )
-        self._query = sql.SQL(" UNION ALL ").join(
-            select.format(number=sql.Literal(number), table=sql.Identifier(table))
-            for number, table in enumerate(tables)
-        )
+        self._query = _query(tables)
 
     def read(self, keys: Sequence[Sequence[bytes]]) -> list[Rows]:
         """
@@ -55,11 +48,9 @@ class PostgresReader:
         ):
             cursor.execute(self._query, parameters)
             rows = cursor.fetchall()
-        found = [Found() for _ in self._wanted]
-        for number, key, feature, value, time in rows:
-            found[number].add(key, feature, value, time)
         return [
-            part.rows(keys[item.group], item.features) for part, item in zip(found, self._wanted, strict=True)
+            columns_of(cells, keys[item.group], item.features)
+            for cells, item in zip(self._by_view(rows), self._wanted, strict=True)
         ]
 
     def read_one(self, keys: Sequence[bytes]) -> list[Row]:
@@ -71,3 +62,24 @@ class PostgresReader:
         if time is None:
             return None
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+    def _by_view(self, rows: list[Any]) -> list[list[Cell]]:
+        if len(self._wanted) == 1:
+            return [rows]
+        found: list[list[Cell]] = [[] for _ in self._wanted]
+        for key, feature, value, time, number in rows:
+            found[number].append((key, feature, value, time))
+        return found
+
+
+def _query(tables: Sequence[str]) -> sql.Composed:
+    """Return the statement; its rows end with the number of their table if there are several."""
+    where = " FROM {table} WHERE entity_key = ANY(%s) AND feature_name = ANY(%s)"
+    one = sql.SQL("SELECT entity_key, feature_name, value, event_ts" + where)
+    if len(tables) == 1:
+        return one.format(table=sql.Identifier(tables[0]))
+    numbered = sql.SQL("SELECT entity_key, feature_name, value, event_ts, {number}" + where)
+    return sql.SQL(" UNION ALL ").join(
+        numbered.format(number=sql.Literal(number), table=sql.Identifier(table))
+        for number, table in enumerate(tables)
+    )

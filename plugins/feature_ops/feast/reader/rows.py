@@ -46,11 +46,6 @@ class Row(NamedTuple):
     time: Any
 
 
-def one_of_each(rows: Sequence[Rows]) -> list[Row]:
-    """Return rows of one key."""
-    return [Row([column[0] for column in part.columns], part.times[0]) for part in rows]
-
-
 class RowReader(Protocol):
     """Looks up what was planned for one store."""
 

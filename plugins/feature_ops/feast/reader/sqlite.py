@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from feature_ops.feast.reader.rows import Row, Rows, Wanted, one_of_each
-from feature_ops.feast.reader.tables import Found
+from feature_ops.feast.reader.rows import Row, Rows, Wanted
+from feature_ops.feast.reader.tables import columns_of, one_of_each
 
 
 class SqliteReader:
@@ -47,11 +47,9 @@ class SqliteReader:
         answer = []
         for query, item in zip(self._queries, self._wanted, strict=True):
             asked = given[item.group]
-            found = Found()
             statement = f"{query}{','.join('?' * len(asked))}) ORDER BY entity_key"
-            for key, feature, value, time in connection.execute(statement, asked):
-                found.add(key, feature, value, time)
-            answer.append(found.rows(keys[item.group], item.features))
+            cells = connection.execute(statement, asked)
+            answer.append(columns_of(cells, keys[item.group], item.features))
         return answer
 
     def read_one(self, keys: Sequence[bytes]) -> list[Row]:
