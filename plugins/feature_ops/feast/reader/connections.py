@@ -13,6 +13,17 @@ from typing import Any
 
 from redis.connection import ConnectionPool
 
+
+def _hiredis() -> tuple[Any, Any]:
+    try:
+        from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
+    except ImportError:  # a redis-py that has them elsewhere; it reads its answers itself then
+        return object, object()
+    return _HiredisParser, NOT_ENOUGH_DATA
+
+
+# redis-py's parser on top of hiredis, and what it takes for an answer that is still under way.
+HIREDIS_PARSER, UNDER_WAY = _hiredis()
 _PRIVATE = ("_checkpid", "_available_connections", "_in_use_connections")
 _PEEK = socket.MSG_DONTWAIT | socket.MSG_PEEK
 
@@ -79,8 +90,8 @@ def _is_ready(connection: Any) -> bool:
 
 def _is_empty(parser: Any) -> bool:
     """Whether a parser has handed out all that it has read; only that of hiredis tells it for nothing."""
-    if type(parser).__name__ != "_HiredisParser":
-        return False
-    from redis._parsers.hiredis import NOT_ENOUGH_DATA
-
-    return getattr(parser, "_next_response", None) is NOT_ENOUGH_DATA and not parser._reader.has_data()
+    return (
+        type(parser) is HIREDIS_PARSER
+        and getattr(parser, "_next_response", None) is UNDER_WAY
+        and not parser._reader.has_data()
+    )

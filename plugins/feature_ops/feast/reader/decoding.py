@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from struct import Struct, unpack
 from typing import Any
 
@@ -63,6 +64,45 @@ def decoder_of(value_type: str) -> Decoder:
     if value_type in _BATCHED:
         return Decoder(_one, _batched(value_type))
     return Decoder(_one, _each)
+
+
+def row_decoder_of(value_types: Sequence[str]) -> Callable[[Sequence[bytes | None]], list[Any]]:
+    """
+    Return what decodes one row: a stored value of each of several features.
+
+    Values of fixed width are taken from their bytes all at once, unless one is missing or of another kind.
+
+    :param value_types: names of the features' ``feast.value_type.ValueType``.
+    """
+    ones = [decoder_of(value_type).one for value_type in value_types]
+    places = [place for place, value_type in enumerate(value_types) if value_type in _FIXED]
+
+    def one_by_one(row: Sequence[bytes | None]) -> list[Any]:
+        return [decode(raw) for decode, raw in zip(ones, row, strict=True)]
+
+    if len(places) < 2:
+        return one_by_one
+    others = [(place, ones[place]) for place in range(len(ones)) if place not in places]
+    kinds = [_FIXED[value_types[place]] for place in places]
+    tags = tuple(tag[0] for tag, _, _ in kinds)
+    unpack_row = Struct("<" + "".join(f"B{code}" for _, _, code in kinds)).unpack
+    fixed = itemgetter(*places)
+
+    def at_once(row: Sequence[bytes | None]) -> list[Any]:
+        try:
+            found = unpack_row(b"".join(fixed(row)))
+        except (struct.error, TypeError):
+            return one_by_one(row)
+        if found[::2] != tags:
+            return one_by_one(row)
+        values: list[Any] = [None] * len(row)
+        for place, value in zip(places, found[1::2], strict=True):
+            values[place] = value
+        for place, decode in others:
+            values[place] = decode(row[place])
+        return values
+
+    return at_once
 
 
 def decode_time(message: bytes | None) -> datetime:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from feature_ops.feast.reader.answer import Answer, Part
-from feature_ops.feast.reader.decoding import decoder_of
+from feature_ops.feast.reader.decoding import decoder_of, row_decoder_of
 from feature_ops.feast.reader.keys import encode_column, head_of
 from feature_ops.feast.reader.request import Request
 from feature_ops.feast.reader.rows import RowReader, Wanted
@@ -39,13 +39,13 @@ class _Features:
     Features of one view.
 
     :param names: as Feast names them in its answer.
-    :param one: what decodes a value of each.
-    :param column: what decodes several values of each.
+    :param row: decodes a value of each.
+    :param columns: of each, what decodes several values.
     """
 
     names: list[str]
-    one: list[Any]
-    column: list[Any]
+    row: Callable[[Sequence[bytes | None]], list[Any]]
+    columns: list[Callable[[Sequence[bytes | None]], list[Any]]]
 
 
 class Plan:
@@ -100,8 +100,7 @@ class Plan:
             raise AskFeastError(_NO_ANSWER)
         tells_missing, parts = self._rows.tells_missing, []
         for features, row in zip(self._features, rows, strict=True):
-            for name, decode, raw in zip(features.names, features.one, row.values, strict=True):
-                values[name] = [decode(raw)]
+            values.update(zip(features.names, [[value] for value in features.row(row.values)], strict=True))
             stored = [(raw,) for raw in row.values] if tells_missing else None
             parts.append(Part(features.names, stored, (row.time,)))
         return Answer(values, parts, self._rows.decode_time)
@@ -112,7 +111,7 @@ class Plan:
             raise AskFeastError(_NO_ANSWER)
         tells_missing, parts = self._rows.tells_missing, []
         for features, (stored, times) in zip(self._features, rows, strict=True):
-            for name, decode, column in zip(features.names, features.column, stored, strict=True):
+            for name, decode, column in zip(features.names, features.columns, stored, strict=True):
                 values[name] = decode(column)
             parts.append(Part(features.names, stored if tells_missing else None, times))
         return Answer(values, parts, self._rows.decode_time)
@@ -185,8 +184,7 @@ def _features(online_store: Any, request: Request, full_feature_names: bool) -> 
     for view, features in request.grouped:
         prefix = f"{view.projection.name_to_use()}__" if full_feature_names else ""
         names = [prefix + name for name in features]
-        decoders = [decoder_of(types[name].name) for name in names]
-        found.append(
-            _Features(names, [decoder.one for decoder in decoders], [decoder.column for decoder in decoders])
-        )
+        kinds = [types[name].name for name in names]
+        columns = [decoder_of(kind).column for kind in kinds]
+        found.append(_Features(names, row_decoder_of(kinds), columns))
     return found

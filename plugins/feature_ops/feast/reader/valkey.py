@@ -19,7 +19,7 @@ import mmh3
 from redis.exceptions import ConnectionError as ServerGoneError
 from redis.exceptions import TimeoutError as ServerSlowError
 
-from feature_ops.feast.reader.connections import Connections
+from feature_ops.feast.reader.connections import HIREDIS_PARSER, UNDER_WAY, Connections
 from feature_ops.feast.reader.decoding import decode_time
 from feature_ops.feast.reader.rows import Row, Rows, Wanted
 
@@ -118,13 +118,11 @@ class ValkeyReader:
 def _answers(connection: Any, count: int) -> list[Any]:
     """Read answers as bytes, whatever the client is told to decode."""
     parser: Any = getattr(connection, "_parser", None)
-    if type(parser).__name__ != "_HiredisParser":
+    if type(parser) is not HIREDIS_PARSER:
         return [connection.read_response(disable_decoding=True) for _ in range(count)]
-    from redis._parsers.hiredis import NOT_ENOUGH_DATA
-
     # As its read_response does for each answer, without what is done around it.
     answers: list[Any] = []
-    next_answer, pending = parser._reader.gets, NOT_ENOUGH_DATA
+    next_answer, pending = parser._reader.gets, UNDER_WAY
     while len(answers) < count:
         answer = next_answer(False)
         if answer is pending:

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_ops.feast.reader.decoding import decode_time, decoder_of
+from feature_ops.feast.reader.decoding import decode_time, decoder_of, row_decoder_of
 
 INT32, INT64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
 # What has a place in datetime, and null.
@@ -98,6 +98,17 @@ def test_values_of_the_declared_type_are_what_feast_makes_of_them(
     values = stored(OF_TYPE[value_type])
     column = data.draw(st.lists(values | st.sampled_from([None, b""]) if gaps else values, max_size=6))
     assert decoded(column, value_type) == (as_feast(column, value_type),) * 2
+
+
+@given(data=st.data(), types=st.lists(st.sampled_from(["FLOAT", "DOUBLE", *TYPES]), max_size=9))
+def test_a_row_of_several_features_is_what_feast_makes_of_each(data: st.DataObject, types: list[str]) -> None:
+    usual = data.draw(st.booleans())
+    row = [
+        data.draw(stored(OF_TYPE[kind]) if usual and kind in OF_TYPE else ANY | st.sampled_from([None, b""]))
+        for kind in types
+    ]
+    expected = [as_feast([raw], kind)[0] for raw, kind in zip(row, types, strict=True)]
+    assert [repr(value) for value in row_decoder_of(types)(row)] == expected
 
 
 @given(column=st.lists(ANY | st.none(), max_size=6), value_type=st.sampled_from(TYPES))
