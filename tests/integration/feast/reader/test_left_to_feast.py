@@ -84,6 +84,9 @@ UNUSUAL: dict[str, tuple[list[str], Mapping[str, Sequence[Any]]]] = {
     "a number that is too large": (PARTS, {"song": ["a"], "part": [2**63]}),
     "a text that is none": (FACTS, {"song": ["\ud800"]}),
     "columns of two lengths": (PARTS, {"song": ["a", "7"], "part": [0]}),
+    "the key of no entity": (["world:world_text"], {"__dummy_id": ["", "x"]}),
+    "any key for no entity": (["world:world_text"], {"anything": [1, 2]}),
+    "one text": (FACTS, {"song": "a7"}),
     "tuples": (FACTS, {"song": ("a", "7")}),
 }
 
