@@ -313,7 +313,7 @@ def field_of(view: str, feature: str) -> bytes:
 
 
 def _nanoseconds(message: bytes) -> int:
-    from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
+    from google.protobuf.timestamp_pb2 import Timestamp
 
     stored = Timestamp.FromString(message)
     return int(stored.seconds) * 1_000_000_000 + int(stored.nanos)

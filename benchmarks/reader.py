@@ -1,0 +1,148 @@
+"""
+What one read of 13 features takes: the online reader beside stock Feast's get_online_features.
+
+A thousand songs are online; each call asks for other ones, by a feature service that was fetched once, and
+makes a dictionary of the answer. Both take turns in one process. *Not instrumented* is Feast without the
+checks of arguments that it adds to its functions while it is imported. Prints medians in ms, and ratios;
+asserts nothing. Valkey and PostgreSQL are started for it and ended with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.materialize import EVENT, PROJECT, VIEW, feature_store, online_stores, write_history
+
+SONGS = 1_000
+IMPORTS = ("stock", "not instrumented")
+# How many songs are read at once, and how often in a round.
+_CALLS = {1: 500, 100: 100}
+_ROUNDS = 7
+_SERVICE = "thirteen"
+Call = Callable[[list[str]], object]
+
+
+def bring_online(history: Path, folder: Path, online_store: dict[str, Any]) -> Any:
+    """Write all songs; returns the feature store."""
+    from feast import FeatureService
+
+    store = feature_store(history, folder, online_store, "feature_ops.feast.engine.ArrowEngine")
+    store.apply(FeatureService(name=_SERVICE, features=[store.get_feature_view(VIEW)]))
+    store.materialize(EVENT - timedelta(days=1), EVENT + timedelta(days=1), [VIEW])
+    return store
+
+
+def callers(store: Any) -> dict[str, Call]:
+    """Return the calls that are measured, after a look at whether they answer the same."""
+    from feature_ops.feast.reader import OnlineReader
+
+    service = store.get_feature_service(_SERVICE)
+    reader = OnlineReader.of(store, service)
+    calls: dict[str, Call] = {
+        "Feast": lambda songs: store.get_online_features(service, {"song": songs}).to_dict(),
+        "reader": lambda songs: reader.read({"song": songs}).to_dict(),
+    }
+    first = [f"{number:022d}" for number in range(100)]
+    if calls["Feast"](first) != calls["reader"](first):
+        raise SystemExit("The reader does not answer what Feast answers.")
+    return calls
+
+
+def milliseconds(call: Call, at_once: int) -> float:
+    """Return the median of a round of calls, after a tenth of them to warm up."""
+    seen = []
+    for number in range(-_CALLS[at_once] // 10, _CALLS[at_once]):
+        first = number * 7 % (SONGS - at_once)
+        songs = [f"{song:022d}" for song in range(first, first + at_once)]
+        began = time.perf_counter()
+        call(songs)
+        seen.append(time.perf_counter() - began)
+    return 1_000 * statistics.median(seen[_CALLS[at_once] // 10 :])
+
+
+def measure(
+    imported: str, history: Path, folder: Path, online_store: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of each call, by how many songs it asks for."""
+    if imported == "not instrumented":
+        sys.path.insert(0, str(PROJECT / "model"))
+        from jukebox.serving.feast_import import import_feast
+
+        import_feast()
+    calls = callers(bring_online(history, folder, online_store))
+    rounds = {(at_once, name): [] for at_once in _CALLS for name in calls}  # type: ignore[var-annotated]
+    for _ in range(_ROUNDS):
+        for at_once, name in rounds:
+            rounds[at_once, name].append(milliseconds(calls[name], at_once))
+    # The quietest round: what else the machine does can only add.
+    return {str(at_once): {name: min(rounds[at_once, name]) for name in calls} for at_once in _CALLS}
+
+
+def in_a_process(imported: str, *arguments: str) -> dict[str, dict[str, float]]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.reader", "--one", imported, *arguments]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(ended.stderr)
+    return dict(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def table(wanted: list[str]) -> pd.DataFrame:
+    """Measure on the stores."""
+    from demo.servers import Servers
+
+    with tempfile.TemporaryDirectory(prefix="feature-ops-benchmark-") as name:
+        folder = Path(name)
+        history = folder / "history.parquet"
+        write_history(history, SONGS)
+        servers = Servers(folder / "servers")
+        servers.start()
+        try:
+            seen: dict[tuple[str, str, str], dict[str, float]] = {}
+            for store, imported, settings in online_stores(servers, wanted, list(IMPORTS), folder):
+                place = folder / imported.replace(" ", "-")
+                place.mkdir(exist_ok=True)
+                took = in_a_process(imported, str(history), str(place), json.dumps(settings))
+                for at_once, found in took.items():
+                    seen[store, imported, at_once] = {f"{name}, ms": ms for name, ms in found.items()}
+        finally:
+            servers.stop()
+    frame = pd.DataFrame.from_dict(seen, orient="index")
+    frame.index.names = ["store", "Feast's import", "songs at once"]
+    frame["Feast / reader"] = frame["Feast, ms"] / frame["reader, ms"]
+    return frame
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument(
+        "--stores",
+        nargs="+",
+        choices=["valkey", "postgres", "sqlite"],
+        default=["valkey", "postgres", "sqlite"],
+    )
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        imported, history, folder, settings = asked.one
+        print(json.dumps(measure(imported, Path(history), Path(folder), json.loads(settings))))
+        return
+    print("13 features of one song, and of a hundred, in one call:\n")
+    print(table(asked.stores).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
