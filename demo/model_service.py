@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,10 @@ class ModelService:
         """The address of its page and its API."""
         return f"http://127.0.0.1:{self._port}"
 
+    def _code(self) -> str:
+        """Return where its modules are: the service's, and those that read features."""
+        return os.pathsep.join(str(self._project / name) for name in ("model", "plugins"))
+
     def start(self) -> None:
         """Start the instance and wait until it lives; it is ready once there is a model to answer with."""
         options = {
@@ -57,9 +62,7 @@ class ModelService:
                 "serve",
                 *(f"--{name}={value}" for name, value in options.items()),
             ],
-            environment=clean_environment(
-                **{**self._environment, "PYTHONPATH": str(self._project / "model")}
-            ),
+            environment=clean_environment(**{**self._environment, "PYTHONPATH": self._code()}),
         )
 
         def lives() -> bool:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conftest import PROJECT
-from tests.kubernetes.image import ensure_base
+from tests.kubernetes.image import build_from, ensure_base
 from tests.kubernetes.podman import Podman
 
-# Names as Compose asks Docker's API for them.
+MLFLOW, ENGINES = PROJECT / "deploy" / "mlflow", Path(__file__).with_name("engines")
+# Names as Compose asks Docker's API for them; the folder they are built in, and by which file.
 IMAGES = {
-    "docker.io/feature-ops/airflow:latest": PROJECT,
-    "docker.io/feature-ops/jukebox:latest": PROJECT / "model",
-    "docker.io/feature-ops/mlflow:latest": PROJECT / "deploy" / "mlflow",
-    "localhost/feature-ops-engines:latest": Path(__file__).with_name("engines"),
+    "docker.io/feature-ops/airflow:latest": (PROJECT, PROJECT / "Dockerfile"),
+    "docker.io/feature-ops/jukebox:latest": (PROJECT, PROJECT / "model" / "Dockerfile"),
+    "docker.io/feature-ops/mlflow:latest": (MLFLOW, MLFLOW / "Dockerfile"),
+    "localhost/feature-ops-engines:latest": (ENGINES, ENGINES / "Dockerfile"),
 }
 
 
 def build_images(podman: Podman) -> None:
-    """Build all of them; layers that are there already are used again."""
+    """Build all of them."""
     ensure_base(podman)
-    for name, folder in IMAGES.items():
-        podman.run(["buildah", "bud", "--layers", "--isolation", "chroot", "--tag", name, str(folder)])
+    for name, (folder, dockerfile) in IMAGES.items():
+        build_from(podman, name, folder, dockerfile)

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from tests.kubernetes.podman import Podman
 
-MODEL = Path(__file__).resolve().parents[2] / "model"
+PROJECT = Path(__file__).resolve().parents[2]
+# What the image is made of.
+_FILES = (
+    "model/Dockerfile",
+    "model/requirements.txt",
+    "model/jukebox/**/*",
+    "plugins/feature_ops/__init__.py",
+    "plugins/feature_ops/feast/__init__.py",
+    "plugins/feature_ops/feast/reader/**/*",
+)
 # The name that the Dockerfile asks for.
 BASE = "localhost/python:3.11-slim"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -40,18 +49,23 @@ def ensure_base(podman: Podman) -> None:
         _make_base(podman)
 
 
+def build_from(podman: Podman, name: str, context: Path, dockerfile: Path) -> None:
+    """Build an image; layers that are there already are used again."""
+    # In a chroot, since there may be no cgroups to build in; its packages are kept for the next one.
+    build = ["buildah", "bud", "--layers", "--isolation", "chroot", "--file", str(dockerfile)]
+    podman.run([*build, "--tag", name, str(context)])
+
+
 def _build(podman: Podman, name: str) -> None:
     ensure_base(podman)
-    # In a chroot, since there may be no cgroups to build in; its packages are kept for the next one.
-    podman.run(["buildah", "bud", "--layers", "--isolation", "chroot", "--tag", name, str(MODEL)])
+    build_from(podman, name, PROJECT, PROJECT / "model" / "Dockerfile")
 
 
 def _content_hash() -> str:
     digest = hashlib.sha256()
-    files = [MODEL / "Dockerfile", MODEL / "requirements.txt", *sorted(MODEL.glob("jukebox/**/*"))]
-    for file in files:
+    for file in sorted(file for pattern in _FILES for file in PROJECT.glob(pattern)):
         if file.is_file() and file.suffix != ".pyc":
-            digest.update(f"{file.relative_to(MODEL)}\0".encode() + file.read_bytes())
+            digest.update(f"{file.relative_to(PROJECT)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 

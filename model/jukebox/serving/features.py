@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from jukebox.serving.problems import RefusedError, UnavailableError
 
 _KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")
 _NAN = float("nan")
-# Values and event times of one song.
-_Row = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class FeatureReader:
         (self._key,) = keys
         # Whatever Feast refuses to serve, it refuses here: a view that is disabled, or not loaded yet.
         _answer(lambda: self._asked(["-"]))
-        self._is_plain = _is_plain(self._store, self._views, self._refs, self._key)
+        self._reader = _answer(lambda: _reader(self._store, self._refs))
 
     def read(self, songs: Sequence[str]) -> list[SongFeatures | None]:
         """
@@ -99,50 +97,27 @@ class FeatureReader:
 
         :raises UnavailableError: the online store does not answer, or not with numbers.
         """
-        rows = self._stored(songs) if self._is_plain else self._asked_rows(songs)
+        columns = _answer(lambda: self._reader.read({self._key: list(songs)})).columns
+        values = [[_number(value) for value in columns[name].values] for name in self._names]
+        # Features of one view share their times.
+        seen = {id(column.event_timestamps): column.event_timestamps for column in columns.values()}
+        seconds = {place: [_seconds(time) for time in times] for place, times in seen.items()}
+        times = [seconds[id(columns[name].event_timestamps)] for name in self._names]
         return [
-            SongFeatures(values, times) if any(times) or any(value == value for value in values) else None
-            for values, times in rows
+            SongFeatures(list(row), list(known))
+            if any(known) or any(value == value for value in row)
+            else None
+            for row, known in zip(zip(*values, strict=True), zip(*times, strict=True), strict=True)
         ]
 
     def freshness(self) -> dict[str, datetime | None]:
         """Return up to which event time each view was loaded when the definitions were copied."""
         return {view.name: getattr(view, "most_recent_end_time", None) for view in self._views}
 
-    def _asked_rows(self, songs: Sequence[str]) -> list[_Row]:
-        """Ask as anybody asks Feast."""
-        answer = _answer(lambda: self._asked(songs))
-        columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-        values = [[_number(value) for value in columns[name].values] for name in self._names]
-        times = [[_seconds(time) for time in columns[name].event_timestamps] for name in self._names]
-        return [
-            (list(row), list(seen))
-            for row, seen in zip(zip(*values, strict=True), zip(*times, strict=True), strict=True)
-        ]
-
     def _asked(self, songs: Sequence[str]) -> Any:
         return self._store.get_online_features(
             self._refs, {self._key: list(songs)}, full_feature_names=True
         ).proto
-
-    def _stored(self, songs: Sequence[str]) -> list[_Row]:
-        """Ask the store behind Feast, which spares the making of an answer in columns and its undoing."""
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.protos.feast.types.Value_pb2 import Value
-
-        keys = [EntityKey(join_keys=[self._key], entity_values=[Value(string_val=song)]) for song in songs]
-        features = [ref.partition(":")[2] for ref in self._refs]
-        # A list of its own: Feast's Redis store adds to the one that it is given.
-        rows = _answer(
-            lambda: self._store.provider.online_read(self._store.config, self._views[0], keys, list(features))
-        )
-        return [
-            (
-                [_number(values.get(name)) for name in features],
-                [_timestamp(time)] * len(features),
-            )
-            for time, values in ((time, values or {}) for time, values in rows)
-        ]
 
     def _checked_views(self) -> list[Any]:
         found: dict[str, Any] = {}
@@ -167,28 +142,11 @@ def _answer(ask: Callable[[], Any]) -> Any:
         raise UnavailableError(f"the online store does not answer ({type(error).__name__})") from error
 
 
-def _is_plain(store: Any, views: Sequence[Any], refs: Sequence[str], key: str) -> bool:
-    """
-    Whether Feast would only hand on what the store holds: rows of one view, by a key that is text.
+def _reader(store: Any, refs: Sequence[str]) -> Any:
+    # It imports Feast, which is to be imported in the service's own way first.
+    from feature_ops.feast.reader import OnlineReader
 
-    Not so for features that are computed on demand, for one version of a view, and for stores that
-    answer in their own way.
-    """
-    from feast import FeatureView
-    from feast.infra.online_stores.online_store import OnlineStore
-    from feast.infra.passthrough_provider import PassthroughProvider
-    from feast.types import String
-
-    provider = store.provider
-    return (
-        len(views) == 1
-        and isinstance(views[0], FeatureView)
-        and [(column.name, column.dtype) for column in views[0].entity_columns] == [(key, String)]
-        and not any("@" in ref for ref in refs)
-        and isinstance(provider, PassthroughProvider)
-        and type(provider).get_online_features is PassthroughProvider.get_online_features
-        and type(provider.online_store).get_online_features is OnlineStore.get_online_features
-    )
+    return OnlineReader.of(store, list(refs), full_feature_names=True)
 
 
 def _store(repo: Path, definitions: Path) -> Any:
@@ -224,22 +182,15 @@ def _is_no_warning_of_a_file(record: logging.LogRecord) -> bool:
 
 
 def _number(value: Any) -> float:
-    kind = None if value is None else value.WhichOneof("val")
-    if kind is None or kind == "null_val":
+    if value is None:
         return _NAN
     try:
-        return float(getattr(value, kind))
+        return float(value)
     except (TypeError, ValueError):
         raise UnavailableError(
-            f"the online store holds {kind.removesuffix('_val')} where a number is needed"
+            f"the online store holds {type(value).__name__} where a number is needed"
         ) from None
 
 
-def _seconds(time: Any) -> float:
-    return float(time.seconds + time.nanos / 1e9)
-
-
-def _timestamp(time: datetime | None) -> float:
-    if time is None:
-        return 0.0
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+def _seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else time.timestamp()

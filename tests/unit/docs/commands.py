@@ -58,7 +58,7 @@ RUN = {
         "make fuzz",
     ),
     "PYTHONPATH=model python -m jukebox train --help": Run(_CHEAP, "-m jukebox"),
-    "PYTHONPATH=model python -m jukebox serve --help": Run(_CHEAP, "-m jukebox"),
+    "PYTHONPATH=model:plugins python -m jukebox serve --help": Run(_CHEAP, "-m jukebox"),
     ".venv/bin/python -m feature_ops.feast.diff HEAD~1 HEAD": Run(_DIFF, '"HEAD~1", "HEAD"'),
     "airflow db migrate": Run(
         f"{_AIRFLOW}test_the_commands_of_upgrade_may_be_run_where_nothing_is_to_be_upgraded",
