@@ -80,8 +80,9 @@ class HistoricalFeatures:
     def _join_of(
         self, view: FeatureView, names: Mapping[str, str], labels: pa.Table
     ) -> PointInTimeJoin | str:
-        source: Any = view.batch_source
         from feast import FileSource
+
+        source: Any = view.batch_source
 
         if type(source) is not FileSource:
             return f"its source is a {type(source).__name__}"

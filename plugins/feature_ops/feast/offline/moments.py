@@ -1,4 +1,4 @@
-"""Times of labels in the unit of a source's times, so that whole numbers are compared and nothing is rounded wrong."""
+"""Times of labels in the unit of a source's times: whole numbers are compared, rounded the right way."""
 
 from __future__ import annotations
 

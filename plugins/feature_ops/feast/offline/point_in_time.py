@@ -72,7 +72,7 @@ class PointInTimeJoin:
         """
         Return the features at each label's time, in the labels' order; null where none was known.
 
-        Among rows of a key with one event time the last created counts, of these the last in the files' order.
+        Among rows of a key with one event time the last created counts, then the last in the files' order.
 
         :raises RuntimeError: the files changed while they were read.
         """
@@ -93,7 +93,7 @@ class PointInTimeJoin:
             for place, (column, name) in enumerate(zip(self.keys, self.history.keys, strict=True))
         }
         whole = pa.table(
-            {**columns, "at": self.moments.last(self._unit), "label": np.arange(len(self.moments.counts))}
+            {**columns, "moment": self.moments.last(self._unit), "label": np.arange(len(self.moments.counts))}
         )
         complete = pa.array(self.moments.known)
         for column in columns.values():
@@ -121,6 +121,8 @@ class PointInTimeJoin:
         with bounded_duckdb(self.limits) as connection:
             connection.register("labels", self._labels())
             connection.register("rows", rows.stream())
+            for statement in self._preparations():
+                connection.execute(statement)
             for batch in connection.sql(self._query()).to_arrow_reader(1 << 16):
                 label, position, event = (column.to_numpy() for column in batch.columns)
                 positions[label], events[label] = position, event
@@ -128,27 +130,41 @@ class PointInTimeJoin:
             positions[events < self.moments.first(self._unit, self.history.ttl)] = _NONE
         return positions, rows.rows
 
-    def _query(self) -> str:
-        # Columns are named by place and position: nothing of the user's gets into the statement.
-        names = [f"k{place}" for place in range(len(self.keys))]
-        keys = "".join(f"{name}, " for name in names)
+    # Columns are named by place and position: nothing of the user's gets into a statement.
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"k{place}" for place in range(len(self.keys))]
+
+    def _preparations(self) -> list[str]:
+        """Return what makes the tables ``known``, with one row for a key and a moment, and ``keys``."""
+        keys = "".join(f"{name}, " for name in self._names)
         created = f"coalesce(created, {_EARLIEST})" if self.history.created_time else "0"
-        row = f"struct_pack(t := event, c := {created}, p := {POSITION})"
+        row = f"max(struct_pack(t := event, c := {created}, p := {POSITION}))"
+        known = f"SELECT {keys} event AS since, {row} AS row FROM rows GROUP BY ALL"  # noqa: S608
         if self.history.once_created:
-            partition = f"PARTITION BY {', '.join(names)}" if names else ""
-            # Of what is there from a moment on, an earlier creation may have the later event.
+            partition = f"PARTITION BY {', '.join(self._names)}" if self.keys else ""
+            # Of the rows that are there at a moment, the one created last may not be the latest event.
             known = (
-                f"SELECT {keys} since, max(row) OVER ("  # noqa: S608
-                f"{partition} ORDER BY since) AS row FROM ("
-                f"SELECT {keys} greatest(event, created) AS since, max({row}) AS row FROM rows "
+                f"SELECT {keys} since, max(row) OVER ({partition} ORDER BY since) AS row FROM ("  # noqa: S608
+                f"SELECT {keys} greatest(event, created) AS since, {row} AS row FROM rows "
                 "WHERE created IS NOT NULL GROUP BY ALL)"
             )
-        else:
-            known = f"SELECT {keys} event AS since, max({row}) AS row FROM rows GROUP BY ALL"  # noqa: S608
-        same = "".join(f"labels.{name} = known.{name} AND " for name in names)
+        made = [f"CREATE TEMP TABLE known AS {known}"]
+        if self.keys:
+            made.append(f"CREATE TEMP TABLE keys AS SELECT DISTINCT {', '.join(self._names)} FROM known")  # noqa: S608
+        return made
+
+    def _query(self) -> str:
+        """Return what gives each label its row: key by key, the last one at or before its moment."""
+        # The number of a key is sorted and compared in less time than the key.
+        number, numbered = (
+            ("keys.rowid", f"JOIN keys USING ({', '.join(self._names)})") if self.keys else ("0", "")
+        )
         return (
-            f"WITH known AS ({known}) SELECT label, known.row.p, known.row.t FROM labels "  # noqa: S608
-            f"ASOF JOIN known ON {same} labels.at >= known.since"
+            f"WITH k AS (SELECT {number} AS number, since, row FROM known {numbered}), "  # noqa: S608
+            f"l AS (SELECT {number} AS number, moment, label FROM labels {numbered}) "
+            "SELECT label, k.row.p, k.row.t FROM l ASOF JOIN k ON l.number = k.number AND l.moment >= k.since"
         )
 
     def _values(self, positions: Ints, rows: int, window: pads.Expression) -> pa.Table:
