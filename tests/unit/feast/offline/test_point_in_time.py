@@ -204,3 +204,33 @@ def test_rows_later_than_the_newest_label_are_not_read(tmp_path: Path) -> None:
     ).features()
 
     assert found["value"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pa.array(["a", "🎵", None]),
+        pa.array(["a", "🎵", None], pa.large_string()),
+        pa.array(["a", "🎵", None]).dictionary_encode(),
+        pa.array(["a", "🎵", None], pa.large_string()).dictionary_encode(),
+        pa.array([b"\0", b"\0a", None]),
+        pa.array([b"ab", b"\0\0", None], pa.binary(2)),
+        pa.array([1, -1, None], pa.int8()),
+        pa.array([2**64 - 1, 2**63, None], pa.uint64()),
+        pa.array([2**53, 2**53 + 1, None], pa.int64()),
+        pa.array([2**53, 2**53 + 1, None], pa.int64()).dictionary_encode(),
+        pa.array([True, False, None]),
+    ],
+    ids=lambda keys: str(keys.type),
+)
+def test_keys_of_every_type_are_told_apart(tmp_path: Path, keys: pa.Array) -> None:
+    times = pa.array([10] * 3, pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"key": keys, "value": [0, 1, 2], "happened": times}), tmp_path / "one.parquet")
+
+    found = PointInTimeJoin(
+        History(pads.dataset(tmp_path / "one.parquet"), ["key"], {"value": "value"}, "happened"),
+        keys=[keys.take(pa.array([1, 0, 2]))],
+        moments=Moments.of(times),
+    ).features()
+
+    assert found["value"].to_pylist() == [1, 0, None]
