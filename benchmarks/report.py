@@ -26,6 +26,8 @@ PARTS: dict[str, list[tuple[str, list[str]]]] = {
     "make bench": [
         ("From parquet to the online store", ["materialize", "--entities", "1000000"]),
         ("One more file", ["incremental", "--histories", "1000000"]),
+        ("A training set", ["training_set"]),
+        ("A read of features", ["reader"]),
         ("The ETL's six tasks", ["etl_floor"]),
         ("A verdict on a commit", ["verdict"]),
         ("Predictions", ["predictions"]),

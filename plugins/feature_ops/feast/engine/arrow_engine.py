@@ -22,8 +22,9 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, PositiveInt
 
+from feature_ops.feast.engine.bounded_duckdb import Limits
 from feature_ops.feast.engine.fast_set import ViewColumns, why_stock, why_stock_by_types
-from feature_ops.feast.engine.latest import LatestRows, Limits
+from feature_ops.feast.engine.latest import LatestRows
 from feature_ops.feast.engine.load import Load
 from feature_ops.feast.engine.online_stores import Writer, keeps_texts, opened_writer, why_not_writable
 from feature_ops.feast.engine.progress import Progress

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from feast.infra.common.materialization_job import MaterializationTask
     from feast.infra.offline_stores.offline_store import OfflineStore
 
-_READS_FILES = ("DaskOfflineStore", "DuckDBOfflineStore")
+_READS_FILES = ("DaskOfflineStore", "DuckDBOfflineStore", "ArrowOfflineStore")
 
 
 @dataclass(frozen=True)

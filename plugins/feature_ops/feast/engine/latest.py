@@ -11,42 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
+from feature_ops.feast.engine.numbered import POSITION, NumberedRows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
 
-_POSITION = "position"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
 # So many keys are sought by name among the rivals; more are cheaper found by reading all.
 _KEYS_SOUGHT = 10_000
 # Files that are read at once: of keys and times many fit into memory, of whole rows few.
 _NARROW_FILES_AHEAD, _FILES_AHEAD = 16, 4
-
-
-@dataclass(frozen=True)
-class Limits:
-    """
-    What reading may take.
-
-    :param memory: of DuckDB, in its own notation; more goes to disk.
-    :param threads: of DuckDB.
-    :param batch_rows: rows of a batch, at most.
-    :param batch_bytes: bytes of a batch's columns, at most, but for a single row that has more.
-    :param folder: where to spill to; the system's temporary folder if None.
-    """
-
-    memory: str = "400MB"
-    threads: int = 2
-    batch_rows: int = 16_384
-    batch_bytes: int = 64 << 20
-    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,35 +58,23 @@ class LatestRows:
 
     def find(self) -> Found:
         """Find which rows are the latest of their keys; among equals the last one in the files' order."""
-        import duckdb
-
-        reader = _Positions(self._keys_and_times(self.dataset), self._rival_keys_and_times)
+        reader = _WithRivals(self._keys_and_times(self.dataset), self._rival_keys_and_times)
         names = [f"k{place}" for place in range(len(self.keys))]
         created = f"coalesce(created, {_LIMITS.min})" if self.created_time else "0"
         # Columns are named by place and position: nothing of the user's gets into the statement.
         query = (
-            f"SELECT max(struct_pack(t := event, c := {created}, p := {_POSITION})).p AS {_POSITION} "  # noqa: S608
+            f"SELECT max(struct_pack(t := event, c := {created}, p := {POSITION})).p AS {POSITION} "  # noqa: S608
             "FROM rows" + (f" GROUP BY {', '.join(names)}" if names else "")
         )
-        with TemporaryDirectory(prefix="feature-ops-engine-", dir=self.limits.folder) as folder:
-            options: dict[str, Any] = {
-                "memory_limit": self.limits.memory,
-                "threads": self.limits.threads,
-                "temp_directory": folder,
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            }
-            with duckdb.connect(config=options) as connection:
-                connection.register("rows", reader.stream())
-                found = connection.sql(query).to_arrow_reader(1 << 16)
-                latest = np.zeros(0, np.bool_)
-                for batch in found:
-                    # The first result comes when all rows were read.
-                    latest = latest if len(latest) else np.zeros(reader.rows, np.bool_)
-                    positions = batch.column(0).to_numpy(zero_copy_only=False)
-                    if reader.rows:
-                        latest[positions[positions >= self.skip]] = True
+        latest = np.zeros(0, np.bool_)
+        with bounded_duckdb(self.limits) as connection:
+            connection.register("rows", reader.stream())
+            for batch in connection.sql(query).to_arrow_reader(1 << 16):
+                # The first result comes when all rows were read.
+                latest = latest if len(latest) else np.zeros(reader.rows, np.bool_)
+                positions = batch.column(0).to_numpy(zero_copy_only=False)
+                if reader.rows:
+                    latest[positions[positions >= self.skip]] = True
         return Found(latest, int(latest.sum()))
 
     def batches(self, found: Found) -> Iterator[tuple[pa.RecordBatch, int]]:
@@ -205,27 +173,21 @@ class Found:
     count: int
 
 
-class _Positions:
-    """Numbers the rows of a scan in the order in which they come; rivals have no number but -1."""
+class _WithRivals(NumberedRows):
+    """Numbers rows, and has those of rivals after them, whose number is -1."""
 
     def __init__(
         self, scanner: pads.Scanner, rivals: Callable[[pa.Array | None], pads.Scanner | None]
     ) -> None:
-        self._scanner, self._rivals = scanner, rivals
-        self.rows = 0
-
-    def stream(self) -> pa.RecordBatchReader:
-        schema = self._scanner.projected_schema.append(pa.field(_POSITION, pa.int64()))
-        return pa.RecordBatchReader.from_batches(schema, self._numbered(schema))
+        super().__init__(scanner)
+        self._rivals = rivals
 
     def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         keys: list[pa.Array] = []
-        for batch in self._scanner.to_batches():
-            numbers = np.arange(self.rows, self.rows + batch.num_rows)
-            self.rows += batch.num_rows
+        for batch in super()._numbered(schema):
             if self.rows <= _KEYS_SOUGHT:
                 keys.append(batch.column(0))
-            yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
+            yield batch
         few = pa.concat_arrays(keys).unique() if keys and self.rows <= _KEYS_SOUGHT else None
         rivals = self._rivals(few)
         for batch in rivals.to_batches() if rivals else ():

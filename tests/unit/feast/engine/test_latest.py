@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_ops.feast.engine.latest import LatestRows, Limits
+from feature_ops.feast.engine.bounded_duckdb import Limits
+from feature_ops.feast.engine.latest import LatestRows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
 from tests.unit.feast.engine.columns import KEYS, columns_of, examples
 

@@ -1,0 +1,49 @@
+"""DuckDB that keeps to a limit of memory, and needs nothing from the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    What reading may take.
+
+    :param memory: of DuckDB, in its own notation; more goes to disk.
+    :param threads: of DuckDB.
+    :param batch_rows: rows of a batch, at most.
+    :param batch_bytes: bytes of a batch's columns, at most, but for a single row that has more.
+    :param folder: where to spill to; the system's temporary folder if None.
+    """
+
+    memory: str = "400MB"
+    threads: int = 2
+    batch_rows: int = 16_384
+    batch_bytes: int = 64 << 20
+    folder: str | None = None
+
+
+@contextmanager
+def bounded_duckdb(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection to an empty database; what it spilled is removed at the end."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="feature-ops-duckdb-", dir=limits.folder) as folder:
+        options: dict[str, Any] = {
+            "memory_limit": limits.memory,
+            "threads": limits.threads,
+            "temp_directory": folder,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=options) as connection:
+            yield connection
