@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_ops.feast.engine.bounded_duckdb import Limits
@@ -32,9 +32,10 @@ class Row:
     created: tuple[int, int] | None = None
 
 
-TIMES = st.none() | st.tuples(st.integers(0, 4), st.integers(-1, 1))
+# Few values, so that keys and times are often equal.
+TIMES = st.sampled_from([None, (1, 0), (2, -1), (2, 0), (2, 1), (3, 0), (4, 0)])
 ROWS = st.lists(
-    st.builds(Row, st.none() | st.sampled_from("ab🎵"), st.none() | st.integers(0, 1), TIMES, TIMES),
+    st.builds(Row, st.sampled_from(["a", "a", "🎵", None]), st.sampled_from([1, 1, 2, None]), TIMES, TIMES),
     max_size=25,
 )
 
@@ -94,7 +95,7 @@ def counting_row(
     return best[2] if best else None
 
 
-@examples
+@settings(examples, max_examples=150)
 @given(
     history=ROWS,
     labels=ROWS,
@@ -137,6 +138,47 @@ def test_each_label_gets_the_row_that_counts_by_definition(
         counting_row(history, label, units, keys, created != "ignored", ttl, created == "once")
         for label in labels
     ]
+
+
+@pytest.mark.parametrize(
+    ("once_created", "expected"),
+    [(False, [None, 2, 2, 3]), (True, [None, None, 2, 3])],
+    ids=["orders", "once created"],
+)
+def test_created_times_order_rows_of_one_event_time(
+    tmp_path: Path, once_created: bool, expected: list[int | None]
+) -> None:
+    rows = [
+        Row("a", 1, (2, 0), None),
+        Row("a", 1, (2, 0), (1, 0)),
+        Row("a", 1, (2, 0), (3, 0)),
+        Row("a", 1, (4, 0), None if not once_created else (4, 0)),
+        Row("a", 1, (1, 0), (4, 0)),
+    ]
+    labels = [
+        Row("a", 1, (seconds, microseconds)) for seconds, microseconds in [(0, 5), (2, 5), (3, 5), (4, 5)]
+    ]
+    if once_created:
+        rows[1] = Row("a", 1, (2, 0), (3, 0))  # equal: the last one counts
+    assert [
+        counting_row(rows, label, ("us", "us"), ["song"], True, None, once_created) for label in labels
+    ] == (expected)
+
+    found = PointInTimeJoin(
+        History(
+            in_files(tmp_path, rows, "us", 2),
+            ["song"],
+            {"place": "place"},
+            "happened",
+            "noted",
+            None,
+            once_created,
+        ),
+        keys=[pa.array(["a"] * len(labels))],
+        moments=Moments.of(pa.array([count(label.time, "us") for label in labels], pa.timestamp("us"))),
+    ).features()
+
+    assert found["place"].to_pylist() == expected
 
 
 def test_values_of_any_arrow_type_stay_what_they_are(tmp_path: Path) -> None:
