@@ -40,7 +40,8 @@ def test_full_refresh_may_be_a_boolean_or_a_text(value: bool | str, meaning: boo
         (
             14245,
             NOON.replace(year=2023, month=10, day=18, hour=0),
-            "14,245 rows materialized into a, b, window 2023-10-18 00:00:00 → 2026-11-24 12:00:00 UTC, 0.9 s",
+            "14,245 rows materialized into a, b, window 2023-10-18 00:00:00 → 2026-11-24 12:00:00 UTC, "
+            "0.9 s (15,620 rows/s)",
         ),
     ],
 )
