@@ -10,6 +10,7 @@ from feature_ops.feast.engine.postgres import PostgresWriter
 from feature_ops.feast.engine.rows import EncodedRows
 from feature_ops.feast.engine.sqlite import SqliteWriter
 from feature_ops.feast.engine.valkey import ValkeyWriter
+from feature_ops.feast.reader.stores import kind_of
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
@@ -26,7 +27,7 @@ class Writer(Protocol):
 
 def why_not_writable(store: OnlineStore, config: RepoConfig, view: FeatureView) -> str | None:
     """Return why Feast has to write the view's rows itself; None if the engine can."""
-    kind, settings = _kind(store), config.online_store
+    kind, settings = kind_of(store), config.online_store
     if kind is None:
         return f"the online store is {type(store).__name__}"
     if kind == "redis":
@@ -40,7 +41,7 @@ def why_not_writable(store: OnlineStore, config: RepoConfig, view: FeatureView) 
 
 def keeps_texts(store: OnlineStore) -> bool:
     """Whether the store keeps values as text, too."""
-    return _kind(store) != "redis"
+    return kind_of(store) != "redis"
 
 
 @contextmanager
@@ -50,13 +51,13 @@ def opened_writer(store: OnlineStore, config: RepoConfig, view: FeatureView) -> 
 
     # Feast's stores are not typed.
     inner: Any = store
-    if _kind(store) == "redis":
+    if kind_of(store) == "redis":
         client = inner._get_client(config.online_store)
         name = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
         yield ValkeyWriter(client, config.project, name, config.online_store.key_ttl_seconds or 0)
         return
     table = _table(config, view)
-    if _kind(store) == "postgres":
+    if kind_of(store) == "postgres":
         with inner._get_conn(config) as connection:
             yield PostgresWriter(connection, table)
         return
@@ -77,12 +78,3 @@ def _has_numbers(store: Any, config: RepoConfig, view: FeatureView) -> bool:
     """Whether the table has numbers: Feast goes on to write them when the setting is off again."""
     with store._get_conn(config) as connection, connection.transaction(), connection.cursor() as cursor:
         return bool(store._check_table_has_value_num(cursor, _table(config, view), config))
-
-
-def _kind(store: OnlineStore) -> str | None:
-    # By name, for importing a store's module needs its driver. A subclass may store in its own way.
-    return {
-        "feast.infra.online_stores.redis.RedisOnlineStore": "redis",
-        "feast.infra.online_stores.postgres_online_store.postgres.PostgreSQLOnlineStore": "postgres",
-        "feast.infra.online_stores.sqlite.SqliteOnlineStore": "sqlite",
-    }.get(f"{type(store).__module__}.{type(store).__qualname__}")

@@ -17,7 +17,7 @@ _KINDS = {
 
 def why_not_readable(store: Any, config: Any) -> str | None:
     """Return why Feast has to read the store itself; None if it need not."""
-    kind, settings = _kind(store), config.online_store
+    kind, settings = kind_of(store), config.online_store
     if kind is None:
         return f"the online store is {type(store).__name__}"
     if config.entity_key_serialization_version != 3:
@@ -35,7 +35,7 @@ def row_reader(store: Any, config: Any, views: Sequence[Any], wanted: Sequence[W
 
     :param views: the feature view of each part that is wanted.
     """
-    kind = _kind(store)
+    kind = kind_of(store)
     if kind == "redis":
         from feature_ops.feast.reader.valkey import ValkeyReader
 
@@ -53,5 +53,6 @@ def row_reader(store: Any, config: Any, views: Sequence[Any], wanted: Sequence[W
     return SqliteReader(store, config, tables, wanted)
 
 
-def _kind(store: Any) -> str | None:
+def kind_of(store: Any) -> str | None:
+    """Return ``redis``, ``postgres`` or ``sqlite`` for a store whose layout is known; None for any other."""
     return _KINDS.get(f"{type(store).__module__}.{type(store).__qualname__}")
