@@ -84,28 +84,39 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
         self.config = ArrowEngineConfig(**settings)
         self._loads: dict[str, Load] = {}
 
-    def why_not(self, task: MaterializationTask, schema: pa.Schema | None = None) -> str | None:
+    def why_not(self, task: MaterializationTask, schema: pa.Schema) -> str | None:
         """
         Return why a task is left to stock Feast; None if it is not.
 
-        :param schema: the source's columns; its files are looked at if it is None.
+        :param schema: the columns of its files.
         """
         view = task.feature_view
-        reason = why_stock(task, self.repo_config, self.offline_store) or why_not_writable(
-            self.online_store, self.repo_config, view
+        return self._why_not_any_files(task) or why_stock_by_types(view, ViewColumns.of(view), schema)
+
+    def _why_not_any_files(self, task: MaterializationTask) -> str | None:
+        return why_stock(task, self.repo_config, self.offline_store) or why_not_writable(
+            self.online_store, self.repo_config, task.feature_view
         )
-        if reason:
+
+    def _load_of_source(self, task: MaterializationTask) -> Load | str:
+        """Return all rows of the view's source, or why the task is left to stock Feast."""
+        view = task.feature_view
+        reason = self._why_not_any_files(task)
+        if reason is not None:
             return reason
-        if schema is None:
-            try:
-                schema = open_source(view.batch_source, self.repo_config.repo_path).schema
-            except FileNotFoundError as error:
-                return str(error)
-        return why_stock_by_types(view, ViewColumns.of(view), schema)
+        try:
+            files = open_source(view.batch_source, self.repo_config.repo_path)
+        except FileNotFoundError as error:
+            return str(error)
+        return why_stock_by_types(view, ViewColumns.of(view), files.schema) or Load(files)
 
     @contextmanager
     def loading(self, view: str, load: Load) -> Iterator[None]:
-        """Have a view's materialization load these rows while the block runs, not all of its source's."""
+        """
+        Have a view's materialization load these rows while the block runs, not all of its source's.
+
+        The caller has asked :meth:`why_not`.
+        """
         self._loads[view] = load
         try:
             yield
@@ -116,15 +127,13 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
         view = task.feature_view
         job_id = f"{view.name}-{task.start_time}-{task.end_time}"
         try:
-            load = self._loads.get(view.name)
-            reason = self.why_not(task, load.files.schema if load else None)
-            if reason is None:
-                load = load or Load(open_source(view.batch_source, self.repo_config.repo_path))
+            load = self._loads.get(view.name) or self._load_of_source(task)
+            if isinstance(load, Load):
                 written = self._write(task, load)
                 return ArrowMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED, None, written)
         except Exception as error:  # Feast is told of any error by the job
             return ArrowMaterializationJob(job_id, MaterializationJobStatus.ERROR, error)
-        log.info("%s is materialized by stock Feast: %s", view.name, reason)
+        log.info("%s is materialized by stock Feast: %s", view.name, load)
         return super()._materialize_one(registry, task, **kwargs)
 
     def _write(self, task: MaterializationTask, load: Load) -> int:
