@@ -27,7 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.materialize import FLOATS, INTEGERS, PROJECT, VIEW
+from benchmarks.materialize import PROJECT
+from benchmarks.songs import FLOATS, INTEGERS, VIEW, songs_of
 from feature_ops.datasets.column import Column, ColumnType
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.object_store import ObjectStore
@@ -74,9 +75,7 @@ def publish(store: ObjectStore, folder: Path, numbers: Sequence[int], count: int
 
 def feature_store(folder: Path, contender: str, online_store: str) -> Any:
     """Apply the view to a registry of its own; returns the feature store."""
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
-    from feast.types import Bool, Float32, Int64, String
-    from feast.value_type import ValueType
+    from feast import FeatureStore, FileSource, RepoConfig
 
     config = RepoConfig(
         project="bench",
@@ -86,23 +85,17 @@ def feature_store(folder: Path, contender: str, online_store: str) -> Any:
         batch_engine={"type": "local" if contender == "stock" else "feature_ops.feast.engine.ArrowEngine"},
         entity_key_serialization_version=3,
     )
-    song = Entity(name="song", join_keys=["song"], value_type=ValueType.STRING)
-    types = {**dict.fromkeys(FLOATS, Float32), **dict.fromkeys(INTEGERS, Int64), "explicit": Bool}
-    view = FeatureView(
-        name=VIEW,
-        entities=[song],
-        ttl=timedelta(0),
-        schema=[Field(name="song", dtype=String), *(Field(name=n, dtype=t) for n, t in types.items())],
-        source=FileSource(
+    songs = songs_of(
+        FileSource(
             path=SONGS.uri,
             timestamp_field=SONGS.timestamp_field,
             created_timestamp_column=SONGS.created_timestamp_column,
-        ),
+        )
     )
     store = FeatureStore(config=config)
-    store.apply([song, view])
+    store.apply(songs)
     loaded_until = BEGAN + (FILES - 1) * PER_FILE
-    store.registry.apply_materialization(view, "bench", BEGAN, loaded_until)
+    store.registry.apply_materialization(store.get_feature_view(VIEW), "bench", BEGAN, loaded_until)
     store.refresh_registry()
     return store
 

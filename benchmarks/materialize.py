@@ -28,12 +28,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.songs import FLOATS, INTEGERS, VIEW, songs_of
+
 PROJECT = Path(__file__).resolve().parents[1]
 ROWS_PER_GROUP = 50_000
 EVENT = datetime(2026, 1, 1, tzinfo=UTC)
-FLOATS = [f"float_{number}" for number in range(9)]
-INTEGERS = [f"integer_{number}" for number in range(3)]
-VIEW = "songs"
 CONTENDERS = ("stock", "ours", "bare")
 
 
@@ -57,9 +56,7 @@ def write_history(path: Path, entities: int) -> None:
 
 def feature_store(history: Path, folder: Path, online_store: dict[str, Any], engine: str) -> Any:
     """Apply the view to a registry of its own; returns the feature store."""
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
-    from feast.types import Bool, Float32, Int64, String
-    from feast.value_type import ValueType
+    from feast import FeatureStore, FileSource, RepoConfig
 
     config = RepoConfig(
         project="bench",
@@ -71,20 +68,9 @@ def feature_store(history: Path, folder: Path, online_store: dict[str, Any], eng
         materialization={"online_write_batch_size": 10_000},
         entity_key_serialization_version=3,
     )
-    song = Entity(name="song", join_keys=["song"], value_type=ValueType.STRING)
-    types = {**dict.fromkeys(FLOATS, Float32), **dict.fromkeys(INTEGERS, Int64), "explicit": Bool}
-    view = FeatureView(
-        name=VIEW,
-        entities=[song],
-        ttl=timedelta(0),
-        schema=[
-            Field(name="song", dtype=String),
-            *(Field(name=name, dtype=dtype) for name, dtype in types.items()),
-        ],
-        source=FileSource(path=str(history), timestamp_field="happened"),
-    )
+    songs = songs_of(FileSource(path=str(history), timestamp_field="happened"))
     store = FeatureStore(config=config)
-    store.apply([song, view])
+    store.apply(songs)
     return store
 
 

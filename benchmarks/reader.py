@@ -23,7 +23,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.materialize import EVENT, PROJECT, VIEW, feature_store, online_stores, write_history
+from benchmarks.materialize import EVENT, PROJECT, feature_store, online_stores, write_history
+from benchmarks.songs import VIEW
 
 SONGS = 1_000
 IMPORTS = ("stock", "not instrumented")

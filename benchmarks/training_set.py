@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.songs import FLOATS, INTEGERS, songs_of
+
 PROJECT = Path(__file__).resolve().parents[1]
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 730
-FLOATS = [f"float_{number}" for number in range(9)]
-INTEGERS = [f"integer_{number}" for number in range(3)]
 FEATURES = [*FLOATS, *INTEGERS, "explicit"]
 BUCKET = "training-set"
 # Name of each contender: its offline store, and whether it reads from S3.
@@ -69,9 +69,7 @@ def labels(songs: int, rows: int) -> pd.DataFrame:
 
 def feature_store(path: str, offline_store: str, folder: Path) -> Any:
     """Apply the view to a registry of its own; returns the feature store."""
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
-    from feast.types import Bool, Float32, Int64, String
-    from feast.value_type import ValueType
+    from feast import FeatureStore, FileSource, RepoConfig
 
     store = FeatureStore(
         config=RepoConfig(
@@ -83,19 +81,8 @@ def feature_store(path: str, offline_store: str, folder: Path) -> Any:
             entity_key_serialization_version=3,
         )
     )
-    song = Entity(name="song", join_keys=["song"], value_type=ValueType.STRING)
-    types = {**dict.fromkeys(FLOATS, Float32), **dict.fromkeys(INTEGERS, Int64), "explicit": Bool}
-    view = FeatureView(
-        name="songs",
-        entities=[song],
-        ttl=timedelta(0),
-        schema=[
-            Field(name="song", dtype=String),
-            *(Field(name=name, dtype=dtype) for name, dtype in types.items()),
-        ],
-        source=FileSource(path=path, timestamp_field="happened", created_timestamp_column="ingested"),
-    )
-    store.apply([song, view])
+    songs = songs_of(FileSource(path=path, timestamp_field="happened", created_timestamp_column="ingested"))
+    store.apply(songs)
     return store
 
 
