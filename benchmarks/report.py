@@ -1,8 +1,8 @@
 """
-Run benchmarks and keep what they print in ``RESULTS.md``, with date, commit, machine and versions.
+Run benchmarks and keep what they print in ``RESULTS.md``, each with date, commit, machine and versions.
 
-``python -m benchmarks.report`` runs those of minutes, with ``--large`` those of ten million rows; each keeps
-its own part of the file.
+``python -m benchmarks.report`` runs those of minutes, with ``--large`` those of ten million rows; ``--only``
+names some of them, by module. Each keeps its own section of the file, and is written when it has ended.
 """
 
 from __future__ import annotations
@@ -53,9 +53,15 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Return the commit that is measured, marked if files were changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
+    """Return the commit that is measured, marked if files other than the results were changed since."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", *command], cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!benchmarks/{RESULTS.name}")
+    return git("rev-parse", "--short=10", "HEAD") + (" with changes" if changed else "")
 
 
 def measured(command: list[str]) -> str:
@@ -76,32 +82,42 @@ def measured(command: list[str]) -> str:
     return "".join(told).strip()
 
 
-def part(name: str) -> str:
-    """Run the benchmarks of a part; returns it as Markdown."""
-    lines = [f"## {name}", "", f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. {machine()}.", ""]
-    for title, command in PARTS[name]:
-        print(f"\n{title}: python -m benchmarks.{' '.join(command)}", flush=True)
-        lines += [f"### {title}", "", f"`python -m benchmarks.{' '.join(command)}`", ""]
-        lines += ["```text", measured(command), "```", ""]
-    return "\n".join(lines)
+def section(title: str, command: list[str]) -> str:
+    """Run one benchmark; returns its section as Markdown, which tells what was measured before it ran."""
+    shown = f"python -m benchmarks.{' '.join(command)}"
+    when = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}"
+    lines = [f"### {title}", "", f"`{shown}`", "", f"{when}. {machine()}.", ""]
+    print(f"\n{title}: {shown}", flush=True)
+    return "\n".join([*lines, "```text", measured(command), "```"])
 
 
-def kept(name: str, made: str) -> str:
-    """Return the file's content with one part made anew."""
-    before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else TITLE
-    found = re.split(r"(?m)^(?=## )", before)
-    parts = {text.partition("\n")[0]: text for text in found[1:]}
-    parts[f"## {name}"] = made
-    ordered = [parts[f"## {known}"] for known in PARTS if f"## {known}" in parts]
-    return "\n".join(text.strip() + "\n" for text in (TITLE, *ordered))
+def kept(before: str, part: str, title: str, made: str) -> str:
+    """Return the file's content with one section made anew."""
+    sections: dict[tuple[str, str], str] = {}
+    for of_part in re.split(r"(?m)^## ", before)[1:]:
+        name, *texts = re.split(r"(?m)^### ", of_part)
+        sections |= {(name.strip(), text.partition("\n")[0]): f"### {text.strip()}" for text in texts}
+    sections[part, title] = made
+    texts = [TITLE]
+    for name, benchmarks in PARTS.items():
+        found = [sections[name, known] for known, _ in benchmarks if (name, known) in sections]
+        texts += [f"## {name}", *found] if found else []
+    return "\n\n".join(text.strip() for text in texts) + "\n"
 
 
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--large", action="store_true", help="ten million rows")
-    name = "make bench-large" if parser.parse_args().large else "make bench"
-    RESULTS.write_text(kept(name, part(name)), encoding="utf-8")
+    parser.add_argument("--only", nargs="+", metavar="MODULE", help="some of them (default all)")
+    asked = parser.parse_args()
+    part = "make bench-large" if asked.large else "make bench"
+    for title, command in PARTS[part]:
+        if asked.only and command[0] not in asked.only:
+            continue
+        made = section(title, command)
+        before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+        RESULTS.write_text(kept(before, part, title, made), encoding="utf-8")
 
 
 if __name__ == "__main__":
