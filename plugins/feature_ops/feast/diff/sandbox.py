@@ -38,6 +38,9 @@ def main() -> None:
     # First: the environment may have another copy of the package installed.
     sys.path.insert(0, request["packages"])
     # Once, and before each fork, what every fork needs.
+    from feature_ops.feast.importing import import_feast_for_definitions
+
+    import_feast_for_definitions()
     import feast.repo_operations  # noqa: F401
 
     import feature_ops.feast.diff.describe
