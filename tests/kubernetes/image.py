@@ -19,6 +19,8 @@ _FILES = (
     "model/jukebox/**/*",
     "plugins/feature_ops/__init__.py",
     "plugins/feature_ops/feast/__init__.py",
+    "plugins/feature_ops/feast/engine/**/*",
+    "plugins/feature_ops/feast/offline/**/*",
     "plugins/feature_ops/feast/reader/**/*",
 )
 # The name that the Dockerfile asks for.

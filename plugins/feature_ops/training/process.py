@@ -14,6 +14,8 @@ from feature_ops.exceptions import BadInputError, FeatureOpsError
 log = logging.getLogger(__name__)
 
 _GUARD = Path(__file__).with_name("guard.py")
+# Where feature_store.yaml's offline store is found, if it is this package's.
+_PACKAGE = Path(__file__).parents[2]
 # EX_DATAERR of sysexits.h: what the training says of an input that trying again would not mend.
 DATA_ERROR = 65
 _KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -46,7 +48,12 @@ def run_in_process(
     child = subprocess.Popen(
         [sys.executable, str(_GUARD), python, "-u", *command],
         cwd=code,
-        env={**kept, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={
+            **kept,
+            "PYTHONPATH": os.pathsep.join([str(code), str(_PACKAGE)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -128,6 +128,7 @@ def _import_everything() -> None:
     for module in (
         *("boto3", "duckdb", "dvc.repo", "pandera", "psycopg", "pyarrow.parquet", "redis", "s3fs"),
         *("feature_ops.datasets.validation", "feature_ops.feast.materialize", "feature_ops.feast.verify"),
+        *("feature_ops.feast.engine.arrow_engine", "feature_ops.feast.engine.load"),
         "airflow.providers.amazon.aws.hooks.base_aws",
     ):
         importlib.import_module(module)

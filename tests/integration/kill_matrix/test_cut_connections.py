@@ -105,6 +105,14 @@ class Case:
 _LOSSES = (Fault.ANSWER_LOST, Fault.ANSWER_LOST_ONCE)
 
 
+def _is_case_of_its_own(use: Use, fault: Fault) -> bool:
+    if fault is Fault.CUT_AFTER:
+        # Else it is the same as before the next point.
+        return use.last
+    # Where nothing was written, a server that goes away with its answer has gone away before.
+    return fault is not Fault.ANSWER_LOST or use.writes
+
+
 class Cuts:
     """Has a connection cut in every way at every point that talks to the server."""
 
@@ -121,8 +129,7 @@ class Cuts:
         """Begin them all."""
         for use in self.uses:
             for fault in Fault:
-                # Else it is the same as before the next point.
-                if use.server == server and (fault is not Fault.CUT_AFTER or use.last):
+                if use.server == server and _is_case_of_its_own(use, fault):
                     yield self._case(use, fault)
 
     def _case(self, use: Use, fault: Fault) -> Case:

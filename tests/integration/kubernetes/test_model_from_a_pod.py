@@ -34,7 +34,7 @@ registry:
   registry_type: sql
   path: ${FEAST_REGISTRY_URL}
 offline_store:
-  type: file
+  type: feature_ops.feast.offline.ArrowOfflineStore
 online_store:
   type: redis
   connection_string: ${FEAST_ONLINE_STORE}
