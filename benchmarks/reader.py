@@ -79,7 +79,7 @@ def measure(
     """Return the milliseconds of each call, by how many songs it asks for."""
     if imported == "not instrumented":
         sys.path.insert(0, str(PROJECT / "model"))
-        from jukebox.serving.feast_import import import_feast
+        from jukebox.feast_import import import_feast
 
         import_feast()
     calls = callers(bring_online(history, folder, online_store))

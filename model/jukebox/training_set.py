@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jukebox.errors import TrainingError
+from jukebox.feast_import import import_feast
 from jukebox.files import read_text
 from jukebox.labels import DAY, SONG
 
@@ -129,10 +130,9 @@ class Features:
 
 
 def _open(feature_repo: str) -> FeatureStore:
-    from feast import FeatureStore
-
+    feature_store: type[FeatureStore] = import_feast().FeatureStore
     if "://" not in feature_repo:
-        return FeatureStore(repo_path=feature_repo)
+        return feature_store(repo_path=feature_repo)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "feature_store.yaml").write_text(read_text(feature_repo), encoding="utf-8")
-        return FeatureStore(repo_path=folder)
+        return feature_store(repo_path=folder)

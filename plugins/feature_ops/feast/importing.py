@@ -47,7 +47,7 @@ def _typechecked_is(decorator: Callable[..., Any]) -> Iterator[None]:
     import typeguard
 
     instrument = typeguard.typechecked
-    typeguard.typechecked = functools.partial(decorator, instrument)  # type: ignore[assignment]
+    typeguard.typechecked = functools.partial(decorator, instrument)
     try:
         yield
     finally:
@@ -73,15 +73,14 @@ def _instrumented_when_called(instrument: Any, target: Any = None, **options: An
         return _checked(target, instrument)
     for name, attribute in list(vars(target).items()):
         if isinstance(attribute, property):
-            accessors = (attribute.fget, attribute.fset, attribute.fdel)
+            accessors: list[Any] = [attribute.fget, attribute.fset, attribute.fdel]
             checked = [_checked(one, instrument) if _is_of(one, target) else one for one in accessors]
             setattr(target, name, type(attribute)(*checked, attribute.__doc__))
         elif isinstance(attribute, classmethod | staticmethod) and _is_of(attribute.__func__, target):
             setattr(target, name, type(attribute)(_checked(attribute.__func__, instrument)))
         elif _is_of(attribute, target):
-            setattr(
-                target, name, (_plainly_checked if name == "__init__" else _checked)(attribute, instrument)
-            )
+            check = _plainly_checked if name == "__init__" else _checked
+            setattr(target, name, check(attribute, instrument))
     return target
 
 

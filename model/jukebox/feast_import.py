@@ -13,7 +13,7 @@ def import_feast() -> Any:
     Feast decorates its classes with ``typeguard.typechecked``, which recompiles every method during
     the import: seconds at every start, and a check of every argument at every prediction. typeguard
     itself leaves that out where Python runs optimized (``-O``). Definitions were checked when they
-    were applied; the service only reads them.
+    were applied; the training and the service only read them.
     """
     if "feast" not in sys.modules:
         import typeguard
