@@ -74,8 +74,10 @@ def _instrumented_when_called(instrument: Any, target: Any = None, **options: An
     for name, attribute in list(vars(target).items()):
         if isinstance(attribute, property):
             accessors: list[Any] = [attribute.fget, attribute.fset, attribute.fdel]
-            checked = [_checked(one, instrument) if _is_of(one, target) else one for one in accessors]
-            setattr(target, name, type(attribute)(*checked, attribute.__doc__))
+            get, put, delete = (
+                _checked(one, instrument) if _is_of(one, target) else one for one in accessors
+            )
+            setattr(target, name, type(attribute)(get, put, delete, attribute.__doc__))
         elif isinstance(attribute, classmethod | staticmethod) and _is_of(attribute.__func__, target):
             setattr(target, name, type(attribute)(_checked(attribute.__func__, instrument)))
         elif _is_of(attribute, target):
