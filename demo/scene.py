@@ -117,7 +117,7 @@ class Scene:
         os.environ.update(self.stack.environment())
         songs = [{KEY: str(song)} for song in self.base[KEY].unique()[:20]]
         store = FeatureStore(repo_path=str(PROJECT / "feature_repo"))
-        return SteadyReader(store, "serving_fs", songs, pause=0.1)
+        return SteadyReader(store, "serving_fs", songs, pause=0.25)
 
     @cached_property
     def crowds(self) -> dict[str, SteadyCrowd]:
