@@ -13,8 +13,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.materialize import PROJECT
+from benchmarks.measured_apart import measured_apart
 from benchmarks.songs import FLOATS, INTEGERS, VIEW, songs_of
 from feature_ops.datasets.column import Column, ColumnType
 from feature_ops.datasets.dataset import Dataset
@@ -144,19 +142,6 @@ def noted(store: Any, folder: Path) -> Any:
     return make
 
 
-def in_a_process(
-    contender: str, folder: Path, online_store: str, variables: dict[str, str]
-) -> dict[str, Any]:
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.incremental", "--one", contender]
-    command += ["--folder", str(folder)]
-    environment = {**os.environ, **variables, "FEAST_ONLINE_STORE": online_store}
-    ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(ended.stderr)
-    return dict(json.loads(ended.stdout.splitlines()[-1]))
-
-
 def table(histories: Sequence[int], contenders: Sequence[str]) -> pd.DataFrame:
     """Measure the contenders on histories of so many rows."""
     from demo.servers import Servers
@@ -176,7 +161,11 @@ def table(histories: Sequence[int], contenders: Sequence[str]) -> pd.DataFrame:
                 for contender in contenders:
                     servers.valkey.flush()
                     variables = servers.object_store.environment()
-                    took = in_a_process(contender, folder, servers.online_store, variables)
+                    took = measured_apart(
+                        "incremental",
+                        *("--one", contender, "--folder", str(folder)),
+                        environment={**variables, "FEAST_ONLINE_STORE": servers.online_store},
+                    )
                     if took["rows"] != NEW_ROWS:
                         raise SystemExit(f"{contender} loaded {took['rows']} rows, not {NEW_ROWS}")
                     seen[f"{contender}, s"] = took["seconds"]

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,9 +26,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.measured_apart import measured_apart
 from benchmarks.songs import FLOATS, INTEGERS, VIEW, songs_of
 
-PROJECT = Path(__file__).resolve().parents[1]
 ROWS_PER_GROUP = 50_000
 EVENT = datetime(2026, 1, 1, tzinfo=UTC)
 CONTENDERS = ("stock", "ours", "bare")
@@ -172,18 +170,6 @@ def measure(contender: str, history: Path, folder: Path, online_store: dict[str,
     return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def in_a_process(
-    contender: str, history: Path, folder: Path, online_store: dict[str, Any]
-) -> dict[str, float]:
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.materialize", "--one", contender]
-    command += ["--history", str(history), "--folder", str(folder), "--store", json.dumps(online_store)]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(ended.stderr)
-    return dict(json.loads(ended.stdout.splitlines()[-1]))
-
-
 def online_stores(
     servers: Any, wanted: list[str], contenders: list[str], folder: Path
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -223,7 +209,15 @@ def table(entities: int, wanted: list[str], contenders: list[str]) -> pd.DataFra
         try:
             seen: dict[str, dict[str, float]] = {}
             for store, contender, settings in online_stores(servers, wanted, contenders, folder):
-                took = in_a_process(contender, history, folder, settings)
+                arguments = [
+                    "--history",
+                    str(history),
+                    "--folder",
+                    str(folder),
+                    "--store",
+                    json.dumps(settings),
+                ]
+                took = measured_apart("materialize", "--one", contender, *arguments)
                 seen.setdefault(store, {})[f"{contender}, rows/s"] = entities / took["seconds"]
                 seen[store][f"{contender}, peak MB"] = took["peak"]
         finally:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.materialize import EVENT, PROJECT, feature_store, online_stores, write_history
+from benchmarks.materialize import EVENT, feature_store, online_stores, write_history
+from benchmarks.measured_apart import PROJECT, measured_apart
 from benchmarks.songs import VIEW
 
 SONGS = 1_000
@@ -91,15 +91,6 @@ def measure(
     return {str(at_once): {name: min(rounds[at_once, name]) for name in calls} for at_once in _CALLS}
 
 
-def in_a_process(imported: str, *arguments: str) -> dict[str, dict[str, float]]:
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.reader", "--one", imported, *arguments]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(ended.stderr)
-    return dict(json.loads(ended.stdout.splitlines()[-1]))
-
-
 def table(wanted: list[str]) -> pd.DataFrame:
     """Measure on the stores."""
     from demo.servers import Servers
@@ -115,7 +106,8 @@ def table(wanted: list[str]) -> pd.DataFrame:
             for store, imported, settings in online_stores(servers, wanted, list(IMPORTS), folder):
                 place = folder / imported.replace(" ", "-")
                 place.mkdir(exist_ok=True)
-                took = in_a_process(imported, str(history), str(place), json.dumps(settings))
+                arguments = [imported, str(history), str(place), json.dumps(settings)]
+                took = measured_apart("reader", "--one", *arguments)
                 for at_once, found in took.items():
                     seen[store, imported, at_once] = {f"{name}, ms": ms for name, ms in found.items()}
         finally:

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -27,9 +24,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.measured_apart import measured_apart
 from benchmarks.songs import FLOATS, INTEGERS, songs_of
 
-PROJECT = Path(__file__).resolve().parents[1]
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 730
 FEATURES = [*FLOATS, *INTEGERS, "explicit"]
@@ -100,20 +97,6 @@ def measure(contender: str, path: str, songs: int, rows: int) -> dict[str, float
     return {"seconds": seconds, "peak MB": peak, "peak MB before": before, "sum": total}
 
 
-def in_a_process(
-    contender: str, path: str, songs: int, rows: int, environment: dict[str, str]
-) -> dict[str, float]:
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.training_set", "--one", contender, "--path", path]
-    command += ["--songs", str(songs), "--rows", str(rows)]
-    ended = subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
-    if ended.returncode:
-        raise SystemExit(ended.stderr)
-    return dict(json.loads(ended.stdout.splitlines()[-1]))
-
-
 def table(asked: argparse.Namespace) -> pd.DataFrame:
     """Measure the contenders, each as often as asked for; the fastest of each counts."""
     from demo.servers import Servers
@@ -136,7 +119,8 @@ def table(asked: argparse.Namespace) -> pd.DataFrame:
             seen: dict[str, dict[str, float]] = {}
             for contender in asked.contenders * asked.times:
                 path = f"s3://{BUCKET}/songs/" if CONTENDERS[contender][1] else str(local)
-                took = in_a_process(contender, path, asked.songs, asked.rows, environment)
+                arguments = ["--path", path, "--songs", str(asked.songs), "--rows", str(asked.rows)]
+                took = measured_apart("training_set", "--one", contender, *arguments, environment=environment)
                 if contender not in seen or took["seconds"] < seen[contender]["seconds"]:
                     seen[contender] = took
         finally:
