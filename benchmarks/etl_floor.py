@@ -2,16 +2,13 @@
 What the ETL takes for one new song, beside what six empty tasks take in the same Airflow.
 
 Each task's seconds are split into Airflow (what an empty task takes, the wait for a worker
-included), imports (of what the step uses, timed in a process of its own) and work (the rest).
-Prints a table and the ratio to the floor; asserts nothing.
+included) and the step's own. Prints a table and the ratio to the floor; asserts nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -25,21 +22,6 @@ from demo.songs import new_song, write_catalogue
 from demo.stack import Stack
 
 DAGS = Path(__file__).parent / "dags"
-_AWS = "import airflow.providers.amazon.aws.hooks.base_aws, boto3"
-_GIT = "import airflow.providers.git.hooks.git"
-_FEAST = (
-    "from feature_ops.feast.importing import import_feast; import_feast(); "
-    "import redis, s3fs, pyarrow.dataset"
-)
-# What each step loads beyond what any task has loaded when it begins.
-IMPORTS = {
-    "ingest": _AWS,
-    "validate": f"{_AWS}; import pyarrow.dataset, duckdb, pandera.pandas, psycopg",
-    "version_with_dvc": f"{_AWS}; {_GIT}; import dvc.repo, dvc_s3, s3fs",
-    "upload_to_s3": f"{_AWS}; {_GIT}",
-    "materialize_incremental": f"{_AWS}; {_FEAST}; import dask.dataframe, duckdb",
-    "verify_online": f"{_AWS}; {_FEAST}",
-}
 
 
 @dataclass(frozen=True)
@@ -63,21 +45,6 @@ def run_times(api: AirflowApi, dag_id: str, conf: dict[str, object]) -> list[Tas
         times.append(TaskTime(instance["task_id"], (end - before).total_seconds()))
         before = end
     return times
-
-
-def import_seconds(imports: str) -> float:
-    """Return the seconds that the imports add to a process which has imported what any task has."""
-    code = f"""
-import time, airflow.sdk, feature_ops.operator
-started = time.perf_counter()
-{imports}
-print(time.perf_counter() - started)
-"""
-    seconds = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    return min(seconds)
 
 
 def median_by_task(runs: list[list[TaskTime]]) -> dict[str, float]:
@@ -104,12 +71,8 @@ def measure(api: AirflowApi, inbox: Path, repeats: int) -> tuple[dict[str, float
 
 def table(empty: dict[str, float], etl: dict[str, float]) -> str:
     """Return the table: a row a task, the sums, and the ratio."""
-    rows = []
-    for (task, seconds), floor in zip(etl.items(), empty.values(), strict=True):
-        imports = import_seconds(IMPORTS[task])
-        work = max(0.0, seconds - floor - imports)
-        rows.append({"task": task, "seconds": seconds, "Airflow": floor, "imports": imports, "work": work})
-    frame = pd.DataFrame(rows).set_index("task")
+    frame = pd.DataFrame({"seconds": etl, "Airflow": dict(zip(etl, empty.values(), strict=True))})
+    frame["the step"] = frame["seconds"] - frame["Airflow"]
     frame.loc["all six"] = frame.sum()
     ratio = frame.loc["all six", "seconds"] / sum(empty.values())
     return (
