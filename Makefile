@@ -71,11 +71,11 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/hadolint Dockerfile model/Dockerfile deploy/mlflow/Dockerfile
 
 .PHONY: bench
-bench: $(READY)  ## Measure everything against stock Feast and the stores themselves, into benchmarks/RESULTS.md (half an hour)
+bench: $(READY)  ## Measure everything against stock Feast and the stores themselves, into benchmarks/RESULTS.md (an hour)
 	@$(BIN)/python -m benchmarks.report
 
 .PHONY: bench-large
-bench-large: $(READY)  ## The same of ten million rows (an hour)
+bench-large: $(READY)  ## The same of ten million rows (half an hour)
 	@$(BIN)/python -m benchmarks.report --large
 
 .PHONY: bench-watchers

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def main() -> None:
         write_catalogue(catalogue)
         stack = Stack(Path(folder) / "stack", catalogue=catalogue, extra_dags=DAGS)
         try:
-            stack.start(lambda line: print(f"  {line}", flush=True))
+            stack.start(lambda line: print(f"  {line}", file=sys.stderr, flush=True))
             print(table(*measure(stack.api, stack.inbox, repeats)))
         finally:
             stack.stop()

@@ -203,7 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="feature-ops-benchmark-") as folder:
         servers = JukeboxServers(Path(folder))
         try:
-            servers.start(lambda line: print(f"  {line}", flush=True))
+            servers.start(lambda line: print(f"  {line}", file=sys.stderr, flush=True))
             table, limits = compare(servers, arguments.repeats, arguments.seconds)
             reads = online_reads.table(servers.feature_repo, servers.model, servers.songs)
         finally:
