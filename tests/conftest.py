@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not item.path.is_relative_to(unit), LONG.index(name) if name in LONG else len(LONG)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of later collections of garbage, of which a step makes one."""
+    gc.freeze()
 
 
 # Chromium's own calls home are switched off: they would only fail here, many at a time.

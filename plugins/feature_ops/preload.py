@@ -50,11 +50,16 @@ def preload_for_tasks(arguments: Sequence[str], executor: str) -> bool:
     if not forks_tasks:
         return False
     try:
-        from feature_ops.feast.importing import import_feast
-
-        import_feast()
-        for library in _LIBRARIES:
-            import_module(library)
+        preload()
     except Exception:
         log.warning("Tasks load their libraries themselves", exc_info=True)
     return True
+
+
+def preload() -> None:
+    """Load what tasks use; raises what an import raises."""
+    from feature_ops.feast.importing import import_feast
+
+    import_feast()
+    for library in _LIBRARIES:
+        import_module(library)

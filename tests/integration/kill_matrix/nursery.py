@@ -6,6 +6,7 @@ As a program it is that process: it reads a call per line, makes it in a fork, a
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -20,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+from feature_ops.preload import preload
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -122,16 +125,14 @@ def _work(function: Callable[..., Any], arguments: list[Any], answer: int, said:
 
 def _import_everything() -> None:
     """Import what the steps import while they run, and start nothing."""
-    from feature_ops.feast.importing import import_feast
-
-    import_feast()
+    preload()
     for module in (
-        *("boto3", "duckdb", "dvc.repo", "pandera", "psycopg", "pyarrow.parquet", "redis", "s3fs"),
         *("feature_ops.datasets.validation", "feature_ops.feast.materialize", "feature_ops.feast.verify"),
         *("feature_ops.feast.engine.arrow_engine", "feature_ops.feast.engine.load"),
-        "airflow.providers.amazon.aws.hooks.base_aws",
     ):
         importlib.import_module(module)
+    # As Airflow's executor does: what is here already is of no interest to a worker's collector.
+    gc.freeze()
 
 
 def main() -> None:
