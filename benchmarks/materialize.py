@@ -209,15 +209,11 @@ def table(entities: int, wanted: list[str], contenders: list[str]) -> pd.DataFra
         try:
             seen: dict[str, dict[str, float]] = {}
             for store, contender, settings in online_stores(servers, wanted, contenders, folder):
-                arguments = [
-                    "--history",
-                    str(history),
-                    "--folder",
-                    str(folder),
-                    "--store",
-                    json.dumps(settings),
-                ]
-                took = measured_apart("materialize", "--one", contender, *arguments)
+                took = measured_apart(
+                    "materialize",
+                    *("--one", contender, "--history", str(history)),
+                    *("--folder", str(folder), "--store", json.dumps(settings)),
+                )
                 seen.setdefault(store, {})[f"{contender}, rows/s"] = entities / took["seconds"]
                 seen[store][f"{contender}, peak MB"] = took["peak"]
         finally:

