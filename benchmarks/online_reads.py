@@ -55,7 +55,7 @@ def stock(feature_repo: Path, refs: list[str]) -> dict[str, Step]:
 
 def ours(feature_repo: Path, refs: list[str]) -> dict[str, Step]:
     """Return what the service does about it, the last of them being what it does."""
-    from jukebox.feast_import import import_feast
+    from feature_ops.feast.importing import import_feast
 
     store = import_feast().FeatureStore(repo_path=str(feature_repo))
 

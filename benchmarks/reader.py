@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.materialize import EVENT, feature_store, online_stores, write_history
-from benchmarks.measured_apart import PROJECT, measured_apart
+from benchmarks.measured_apart import measured_apart
 from benchmarks.songs import VIEW
 
 SONGS = 1_000
@@ -78,8 +77,7 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Return the milliseconds of each call, by how many songs it asks for."""
     if imported == "not instrumented":
-        sys.path.insert(0, str(PROJECT / "model"))
-        from jukebox.feast_import import import_feast
+        from feature_ops.feast.importing import import_feast
 
         import_feast()
     calls = callers(bring_online(history, folder, online_store))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from feature_ops.feast.importing import import_feast
 from jukebox.errors import TrainingError
-from jukebox.feast_import import import_feast
 from jukebox.files import read_text
 from jukebox.labels import DAY, SONG
 

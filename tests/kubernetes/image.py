@@ -19,6 +19,7 @@ _FILES = (
     "model/jukebox/**/*",
     "plugins/feature_ops/__init__.py",
     "plugins/feature_ops/feast/__init__.py",
+    "plugins/feature_ops/feast/importing.py",
     "plugins/feature_ops/feast/engine/**/*",
     "plugins/feature_ops/feast/offline/**/*",
     "plugins/feature_ops/feast/reader/**/*",

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jukebox.feast_import import import_feast
+from feature_ops.feast.importing import import_feast
 from jukebox.serving.problems import RefusedError, UnavailableError
 
 _KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")

@@ -21,7 +21,8 @@ def import_feast() -> Any:
     Import Feast and return it, its functions not instrumented by typeguard.
 
     typeguard itself leaves that out where Python runs optimized (``-O``), as the checks are not meant for
-    production. A task reads definitions from the registry, where they were checked when they were applied.
+    production. A task, a training and a service read definitions from the registry, where they were checked
+    when they were applied.
     """
     return _import_with(_unchanged)
 

@@ -14,7 +14,7 @@ from feature_ops.exceptions import BadInputError, FeatureOpsError
 log = logging.getLogger(__name__)
 
 _GUARD = Path(__file__).with_name("guard.py")
-# Where feature_store.yaml's offline store is found, if it is this package's.
+# Where a training finds what it uses of this package: Feast's import, and the offline store if it is ours.
 _PACKAGE = Path(__file__).parents[2]
 # EX_DATAERR of sysexits.h: what the training says of an input that trying again would not mend.
 DATA_ERROR = 65
