@@ -11,7 +11,6 @@ really killed are the matter of other tests.
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
@@ -498,8 +497,6 @@ def house(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
-    # A step collects garbage, which takes long in a process with all of pytest and Feast in it.
-    monkeypatch.setattr(gc, "collect", lambda *generation: 0)
     made = House(servers, registry_url, tmp_path)
     # Opened once and not by each step: that is most of the time of a step with two rows.
     monkeypatch.setattr(ObjectStore, "from_connection", lambda name: servers.object_store)
