@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Encoded batches that may wait for the store: reading and encoding stop until it has taken one.
+# Encoded batches that may be there beside the one being written: reading and encoding stop until the store
+# has taken one.
 _BATCHES_WAITING = 2
 
 
@@ -50,6 +51,7 @@ class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
     threads: PositiveInt = Field(default=2, description="Threads that find the latest rows")
     batch_rows: PositiveInt = Field(default=16_384, description="Rows that are encoded and written together")
     batch_bytes: PositiveInt = Field(default=64 << 20, description="Bytes of such a batch")
+    postgres_connections: PositiveInt = Field(default=2, description="Connections that write into PostgreSQL")
     temp_directory: str | None = Field(default=None, description="Where to put what memory does not hold")
 
     def limits(self) -> Limits:
@@ -154,11 +156,14 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
 
         with (
             opened_writer(self.online_store, self.repo_config, view) as writer,
-            _WrittenBehind(writer, load, told) as behind,
+            _WrittenBehind(writer, load, told, self._threads(writer)) as behind,
         ):
             for batch, reached in rows.batches(found):
                 behind.send(encoder.encode(batch), reached)
         return progress.end(len(found.latest))
+
+    def _threads(self, writer: Writer) -> int:
+        return self.config.postgres_connections if writer.may_write_at_once else 1
 
     def _latest_rows(self, task: MaterializationTask, load: Load) -> LatestRows:
         columns, limits = ViewColumns.of(task.feature_view), self.config.limits()
@@ -194,12 +199,17 @@ class _Written:
 
 
 class _WrittenBehind:
-    """Has rows written while the next are made; tells of them in their order, in the thread that sends."""
+    """
+    Has rows written while the next are made, by some threads at once.
 
-    def __init__(self, writer: Writer, load: Load, told: Callable[[_Written], None]) -> None:
+    Of what is written it tells in the order of sending, in the thread that sends: whatever was sent before
+    is written then, too.
+    """
+
+    def __init__(self, writer: Writer, load: Load, told: Callable[[_Written], None], threads: int) -> None:
         self._writer, self._load, self._told = writer, load, told
         self._waiting: deque[Future[_Written]] = deque()
-        self._pool = ThreadPoolExecutor(1, "feature-ops-writer")
+        self._pool = ThreadPoolExecutor(threads, "feature-ops-writer")
 
     def __enter__(self) -> _WrittenBehind:
         return self

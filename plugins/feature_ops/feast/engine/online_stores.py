@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from feature_ops.feast.engine.postgres import PostgresWriter
 from feature_ops.feast.engine.rows import EncodedRows
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class Writer(Protocol):
-    """Writes rows of one feature view."""
+    """
+    Writes rows of one feature view.
+
+    :param may_write_at_once: whether several threads may write, each other rows.
+    """
+
+    may_write_at_once: ClassVar[bool]
 
     def write(self, rows: EncodedRows) -> int:
         """Write rows; returns how many were no older than what was stored."""
@@ -58,8 +64,14 @@ def opened_writer(store: OnlineStore, config: RepoConfig, view: FeatureView) -> 
         return
     table = _table(config, view)
     if kind_of(store) == "postgres":
-        with inner._get_conn(config) as connection:
-            yield PostgresWriter(connection, table)
+        from feast.infra.utils.postgres.connection_utils import _get_conn
+
+        with ExitStack() as opened:
+            yield PostgresWriter(
+                opened.enter_context(inner._get_conn(config)),
+                lambda: opened.enter_context(_get_conn(config.online_store)),
+                table,
+            )
         return
     connection = inner._get_conn(config)
     # Feast's connection caches 2 MB, which the tree of a large table does not fit into.

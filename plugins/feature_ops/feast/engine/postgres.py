@@ -10,8 +10,10 @@ travel without a zone as Feast sends them, so that the server reads them as it r
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,16 +36,25 @@ class PostgresWriter:
     """
     Writes rows of one feature view.
 
-    :param connection: a connection of psycopg, which commits with each call.
-    :param table: the view's table, in the connection's search path.
+    :param connection: a connection of psycopg.
+    :param another: opens one more, for each thread that writes while others do; the caller closes it.
+    :param table: the view's table, in the connections' search path.
     """
 
     connection: Any
+    another: Callable[[], Any]
     table: str
+    may_write_at_once: ClassVar[bool] = True
+    _free: list[Any] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._free.append(self.connection)
 
     def write(self, rows: EncodedRows) -> int:
         """
         Write rows in one transaction; returns how many were no older than what was stored.
+
+        Rows go in the order of their keys, so that two transactions never wait for each other.
 
         :param rows: with their texts.
         :raises psycopg.Error: the server does not answer, or refuses.
@@ -53,7 +64,7 @@ class PostgresWriter:
         if not rows.values or not len(rows):
             return 0
         table = sql.Identifier(self.table)
-        with self.connection.transaction(), self.connection.cursor() as cursor:
+        with self._borrowed() as connection, connection.transaction(), connection.cursor() as cursor:
             cursor.execute(
                 "CREATE TEMPORARY TABLE feature_ops_rows (entity_key bytea, feature_name text, value bytea, "
                 "value_text text, event_ts timestamp, created_ts timestamp) ON COMMIT DROP"
@@ -76,6 +87,15 @@ class PostgresWriter:
                 ).format(table=table)
             )
             return -(-int(cursor.rowcount) // len(rows.values))
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Any]:
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = self.another()
+        yield connection
+        self._free.append(connection)
 
 
 def copy_tuples(rows: EncodedRows) -> pa.LargeBinaryArray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -32,6 +32,7 @@ class SqliteWriter:
 
     connection: Any
     table: str
+    may_write_at_once: ClassVar[bool] = False
 
     def write(self, rows: EncodedRows) -> int:
         """

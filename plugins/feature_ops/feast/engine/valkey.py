@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mmh3
 import numpy as np
@@ -59,6 +59,7 @@ class ValkeyWriter:
     project: str
     view: str
     expiry: int = 0
+    may_write_at_once: ClassVar[bool] = False
 
     def write(self, rows: EncodedRows) -> int:
         """
