@@ -38,7 +38,7 @@ def bring_online(history: Path, folder: Path, online_store: dict[str, Any]) -> A
     """Write all songs; returns the feature store."""
     from feast import FeatureService
 
-    store = feature_store(history, folder, online_store, "feature_ops.feast.engine.ArrowEngine")
+    store = feature_store(history, folder, online_store, "ours")
     store.apply(FeatureService(name=_SERVICE, features=[store.get_feature_view(VIEW)]))
     store.materialize(EVENT - timedelta(days=1), EVENT + timedelta(days=1), [VIEW])
     return store

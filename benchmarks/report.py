@@ -30,6 +30,10 @@ PARTS: dict[str, list[tuple[str, list[str]]]] = {
             (f"From parquet into {name}", ["materialize", "--entities", "1000000", "--stores", store])
             for name, store in STORES.items()
         ),
+        (
+            "Engines on one machine",
+            ["materialize", "--stores", "valkey", "--contenders", "stock", "ours", "ray"],
+        ),
         ("One more file", ["incremental", "--histories", "1000000"]),
         ("A training set", ["training_set"]),
         ("A read of features", ["reader"]),

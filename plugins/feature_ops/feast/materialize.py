@@ -21,10 +21,11 @@ from feature_ops.feast.backfill_progress import Backfill, BackfillProgress, Cut
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
 from feature_ops.feast.pending import Pending, plan
+from feature_ops.feast.verify import Verifier
 from feature_ops.feast.view_definition import ViewDefinition, key_columns
 from feature_ops.feast.views import views_of
 from feature_ops.feast.whole_history import WholeHistory, can_be_sharded, shards_of, written_by_shards
-from feature_ops.feast.writing import writing
+from feature_ops.feast.writing import is_seen_writing, writing
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 _CLOCK_SKEW = timedelta(seconds=30)
 # Of fewer rows, how many came in a second says nothing.
 _MANY_ROWS = 1_000
+# Keys that are read back where nothing else tells whether rows were written: enough to find a lost batch.
+_KEYS_READ_BACK = 1_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Materialization:
     What was loaded.
 
     :param files: the files that were missing in some view, by view.
-    :param rows: how many rows were written to the online store.
+    :param rows: how many rows were written to the online store; where the engine does not tell, how many
+        the files have.
     :param start: first event time of the window.
     :param end: last event time of it.
     :param seconds: how long it took.
@@ -133,6 +137,9 @@ class Materializer:
         rows = sum(
             self._load_view(views[view], pending, online[view], end) for view, pending in wanted.items()
         )
+        if not is_seen_writing(self.store):
+            self._read_back({view: [file.name for file in pending.files] for view, pending in wanted.items()})
+            rows = sum(file.rows for pending in wanted.values() for file in pending.files)
         return Materialization(
             files={view: pending.files for view, pending in wanted.items()},
             rows=rows,
@@ -149,6 +156,22 @@ class Materializer:
                 self.ledger.record(self.store.project, view, files, self.run_id, done.definitions[view])
             with passing(CommitPoint.BACKFILL_FINISHED):
                 self.progress.finish(self.store.project, view)
+
+    def _read_back(self, loaded: Mapping[str, Sequence[str]]) -> None:
+        """
+        Compare a sample of what was loaded with what is online, for an engine that fails without a word.
+
+        :param loaded: names of files, by view.
+        :raises FeatureOpsError: a value differs; nothing is noted then, so the next run loads it again.
+        """
+        verifier = Verifier(self.store, self.ledger, self.history, self.source_uri)
+        names = dict.fromkeys(name for files in loaded.values() for name in files)
+        keys, _ = verifier.verify(list(names), _KEYS_READ_BACK, loaded)
+        log.info(
+            "The engine does not tell what it wrote, so %s key%s read back: as in the history",
+            f"{keys:,}",
+            " was" if keys == 1 else "s were",
+        )
 
     def _online(self, view: FeatureView, full_refresh: bool) -> Mapping[str, OnlineFile]:
         """Return what is online and will do; nothing if the view is to be written whole."""

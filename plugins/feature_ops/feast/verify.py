@@ -47,12 +47,15 @@ class Verifier:
     history: History
     source_uri: str
 
-    def verify(self, names: Sequence[str], sample: int) -> tuple[int, int]:
+    def verify(
+        self, names: Sequence[str], sample: int, loaded: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[int, int]:
         """
         Read back a sample of the keys in files; returns how many keys and features were compared.
 
         :param names: the files.
         :param sample: how many keys at most, evenly spread over the files' rows.
+        :param loaded: by view, files that are online beside those that the ledger has.
         :raises FeatureOpsError: if a value differs; it names key, feature and both values.
         :raises BadInputError: if the dataset's feature service has no feature of it.
         """
@@ -67,7 +70,7 @@ class Verifier:
             if sought:
                 keys[columns] = len(sought)
                 features += len(view.features)
-                differences += self._differences(view, sought)
+                differences += self._differences(view, sought, (loaded or {}).get(view.name, ()))
         if differences:
             shown = "; ".join(map(str, differences[:_DIFFERENCES_SHOWN]))
             more = len(differences) - _DIFFERENCES_SHOWN
@@ -77,10 +80,11 @@ class Verifier:
             )
         return sum(keys.values()), features
 
-    def _differences(self, view: ServedView, keys: Sequence[Key]) -> list[Difference]:
+    def _differences(self, view: ServedView, keys: Sequence[Key], loaded: Sequence[str]) -> list[Difference]:
         online = self._read(view, keys)
         now = self.ledger.now()
-        recorded = [n for n in self.ledger.online(self.store.project, view.name) if n in self.history.paths]
+        known = dict.fromkeys([*self.ledger.online(self.store.project, view.name), *loaded])
+        recorded = [name for name in known if name in self.history.paths]
         found = self._compare(recorded, view, keys, online, now)
         if found and len(recorded) < len(self.history.paths):
             # A person's own `feast materialize` also loads files that the ledger does not know yet.
