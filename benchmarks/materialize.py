@@ -174,7 +174,7 @@ def _bare_sqlite(online_store: Any, config: Any, rows: Any) -> float:
 
 
 def measure(contender: str, history: Path, folder: Path, online_store: dict[str, Any]) -> dict[str, float]:
-    """Bring the history online once; returns the seconds and, where this process does it all, its peak in MB."""
+    """Bring the history online once; returns the seconds and, if it is done in here, the peak in MB."""
     store = feature_store(history, folder, online_store, contender)
     store._get_provider().batch_engine  # noqa: B018  (starts what the engine needs)
     if contender == "bare":
