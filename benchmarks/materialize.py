@@ -94,7 +94,7 @@ def encoded(history: Path, with_texts: bool) -> Iterator[Any]:
 
     types = {**dict.fromkeys(FLOATS, "FLOAT"), **dict.fromkeys(INTEGERS, "INT64"), "explicit": "BOOL"}
     encoder = RowEncoder({"song": "STRING"}, types, with_texts)
-    for batch in pq.ParquetFile(history).iter_batches(ROWS_PER_GROUP):
+    for batch in pq.ParquetFile(history, pre_buffer=False).iter_batches(ROWS_PER_GROUP):
         names = [EVENT_TIME if name == "happened" else name for name in batch.schema.names]
         yield encoder.encode(batch.rename_columns(names))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -39,11 +39,13 @@ class History:
 
     :param paths: path on the file system by the file's name.
     :param filesystem: where they are; the local one if None.
+    :param sizes: bytes by the file's name; none of local files.
     """
 
     dataset: Dataset
     paths: Mapping[str, str]
     filesystem: FileSystem | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_store(cls, dataset: Dataset, store: ObjectStore) -> Self:
@@ -52,7 +54,8 @@ class History:
         found = [file for file in store.list(dataset.uri) if file.name.endswith(".parquet")]
         found.sort(key=lambda file: (file.modified, file.uri))
         paths = {file.uri.removeprefix(dataset.uri): "/".join(split_uri(file.uri)) for file in found}
-        return cls(dataset, paths, store.filesystem)
+        sizes = {name: file.size for name, file in zip(paths, found, strict=True)}
+        return cls(dataset, paths, store.filesystem, sizes)
 
     @classmethod
     def from_folder(cls, dataset: Dataset, folder: Path) -> Self:
@@ -111,6 +114,8 @@ class History:
         """
         import pyarrow.parquet as pq
 
+        from feature_ops.feast.engine.source_files import is_fetched_ahead
+
         footers = [self._footer(name).num_rows for name in names]
         total = sum(footers)
         count = min(count, total)
@@ -119,7 +124,11 @@ class History:
         for name, (start, end) in zip(names, pairwise(accumulate(footers, initial=0)), strict=True):
             rows = [row - start for row in wanted if start <= row < end]
             if rows:
-                with pq.ParquetFile(self.paths[name], filesystem=self.filesystem) as file:
+                with pq.ParquetFile(
+                    self.paths[name],
+                    filesystem=self.filesystem,
+                    pre_buffer=is_fetched_ahead(self.sizes.get(name)),
+                ) as file:
                     keys.update(dict.fromkeys(_keys_at(file, by or self.dataset.keys, rows)))
         return list(keys)
 
@@ -177,10 +186,13 @@ class History:
         """Return the rows of some files, in that order; a column that a file lacks is null there."""
         import pyarrow.dataset as pads
 
+        from feature_ops.feast.engine.source_files import parquet_format
+
+        wanted = list(names)
         return pads.dataset(
-            [self.paths[name] for name in names],
+            [self.paths[name] for name in wanted],
             schema=self.dataset.arrow_schema(),
-            format="parquet",
+            format=parquet_format(self.sizes.get(name) for name in wanted),
             filesystem=self.filesystem,
         )
 

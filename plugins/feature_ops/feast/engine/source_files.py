@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as pads
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from feast import FileSource
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
+# Bytes of a file on S3 of which Arrow may fetch whatever comes next: it keeps all that until the file's end.
+_FETCHED_AHEAD = 32 << 20
 
 
 def why_not_readable(source: FileSource) -> str | None:
@@ -26,6 +29,27 @@ def why_not_readable(source: FileSource) -> str | None:
     if "://" in path and not path.startswith(("s3://", "file://")):
         return f"its source is at {path.partition('://')[0]}://"
     return "its source is a pattern of names" if any(sign in path for sign in "*?[") else None
+
+
+def is_fetched_ahead(size: int | None) -> bool:
+    """
+    Whether a file is small enough to be fetched in few requests and to be kept in memory while it is read.
+
+    :param size: bytes of a file on S3; None if it is local, where requests cost nothing.
+    """
+    return size is not None and size <= _FETCHED_AHEAD
+
+
+def parquet_format(sizes: Iterable[int | None]) -> pads.ParquetFileFormat:
+    """
+    Return how files are to be scanned together, in memory that does not grow with the largest of them.
+
+    :param sizes: as :func:`is_fetched_ahead` takes them.
+    """
+    ahead = all(map(is_fetched_ahead, sizes))
+    return pads.ParquetFileFormat(
+        default_fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=ahead)
+    )
 
 
 def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
@@ -42,14 +66,25 @@ def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
     filesystem, path = _place(source, uri)
     info = filesystem.get_file_info(path)
     if info.type is FileType.File:
-        return pads.dataset(path, filesystem=filesystem, format="parquet")
-    found = filesystem.get_file_info(FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True))
-    files = sorted(
-        file.path for file in found if file.type is FileType.File and file.path.endswith(_SUFFIXES)
-    )
-    if not files:
+        found = [info]
+    else:
+        selector = FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True)
+        found = sorted(
+            (
+                file
+                for file in filesystem.get_file_info(selector)
+                if file.type is FileType.File and file.path.endswith(_SUFFIXES)
+            ),
+            key=lambda file: file.path,
+        )
+    if not found:
         raise FileNotFoundError(f"no parquet file in {uri}")
-    return pads.dataset(files, filesystem=filesystem, format="parquet")
+    is_local = isinstance(filesystem, LocalFileSystem)
+    return pads.dataset(
+        [file.path for file in found],
+        filesystem=filesystem,
+        format=parquet_format(None if is_local else file.size for file in found),
+    )
 
 
 def _place(source: FileSource, uri: str) -> tuple[FileSystem, str]:
