@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -38,14 +38,14 @@ class History:
     The files that Feast reads, in the order in which they came.
 
     :param paths: path on the file system by the file's name.
+    :param sizes: bytes by the file's name.
     :param filesystem: where they are; the local one if None.
-    :param sizes: bytes by the file's name; none of local files.
     """
 
     dataset: Dataset
     paths: Mapping[str, str]
+    sizes: Mapping[str, int]
     filesystem: FileSystem | None = None
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_store(cls, dataset: Dataset, store: ObjectStore) -> Self:
@@ -55,13 +55,14 @@ class History:
         found.sort(key=lambda file: (file.modified, file.uri))
         paths = {file.uri.removeprefix(dataset.uri): "/".join(split_uri(file.uri)) for file in found}
         sizes = {name: file.size for name, file in zip(paths, found, strict=True)}
-        return cls(dataset, paths, store.filesystem, sizes)
+        return cls(dataset, paths, sizes, store.filesystem)
 
     @classmethod
     def from_folder(cls, dataset: Dataset, folder: Path) -> Self:
         """Return a history in a local folder."""
         found = sorted(folder.glob("*.parquet"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        return cls(dataset, {path.name: str(path) for path in found})
+        sizes = {path.name: path.stat().st_size for path in found}
+        return cls(dataset, {path.name: str(path) for path in found}, sizes)
 
     @property
     def uris(self) -> list[str]:
@@ -114,8 +115,6 @@ class History:
         """
         import pyarrow.parquet as pq
 
-        from feature_ops.feast.engine.source_files import is_fetched_ahead
-
         footers = [self._footer(name).num_rows for name in names]
         total = sum(footers)
         count = min(count, total)
@@ -127,7 +126,7 @@ class History:
                 with pq.ParquetFile(
                     self.paths[name],
                     filesystem=self.filesystem,
-                    pre_buffer=is_fetched_ahead(self.sizes.get(name)),
+                    pre_buffer=False,  # it would keep the whole file
                 ) as file:
                     keys.update(dict.fromkeys(_keys_at(file, by or self.dataset.keys, rows)))
         return list(keys)
@@ -180,20 +179,19 @@ class History:
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,
+            use_threads=False,  # they decode up to a GB ahead
         )
 
     def files(self, names: Iterable[str]) -> pads.FileSystemDataset:
         """Return the rows of some files, in that order; a column that a file lacks is null there."""
-        import pyarrow.dataset as pads
-
-        from feature_ops.feast.engine.source_files import parquet_format
+        from feature_ops.feast.engine.source_files import parquet_files
 
         wanted = list(names)
-        return pads.dataset(
+        return parquet_files(
             [self.paths[name] for name in wanted],
-            schema=self.dataset.arrow_schema(),
-            format=parquet_format(self.sizes.get(name) for name in wanted),
-            filesystem=self.filesystem,
+            [self.sizes[name] for name in wanted],
+            self.filesystem,
+            self.dataset.arrow_schema(),
         )
 
     def _footer(self, name: str) -> FileMetaData:
@@ -268,6 +266,7 @@ class History:
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,
+            use_threads=False,  # they decode up to a GB ahead
         )
 
 

@@ -135,13 +135,15 @@ class LatestRows:
         rows: pads.Expression,
         files_ahead: int,
     ) -> pads.Scanner:
-        # Few batches ahead, so that wide rows do not fill the memory before they are written.
+        # Few batches ahead, so that wide rows do not fill the memory before they are written; Arrow's threads
+        # would decode up to a GB ahead whatever it says here. What is fetched ahead is so without them, too.
         return dataset.scanner(
             columns=dict(columns),
             filter=rows,
             batch_size=self.limits.batch_rows,
             batch_readahead=4,
             fragment_readahead=files_ahead,
+            use_threads=False,
         )
 
     def _window(self) -> pads.Expression:

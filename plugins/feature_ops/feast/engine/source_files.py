@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as pads
@@ -12,11 +12,13 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3Fi
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
     from feast import FileSource
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
-# Bytes of a file on S3 of which Arrow may fetch whatever comes next: it keeps all that until the file's end.
-_FETCHED_AHEAD = 32 << 20
+# Of larger files, each row group is scanned like a file of its own: what Arrow has fetched of a file, it
+# keeps until the end of that.
+_SMALL_FILE = 32 << 20
 
 
 def why_not_readable(source: FileSource) -> str | None:
@@ -31,25 +33,25 @@ def why_not_readable(source: FileSource) -> str | None:
     return "its source is a pattern of names" if any(sign in path for sign in "*?[") else None
 
 
-def is_fetched_ahead(size: int | None) -> bool:
+def parquet_files(
+    paths: Sequence[str],
+    sizes: Sequence[int],
+    filesystem: FileSystem | None,
+    schema: pa.Schema | None = None,
+) -> pads.FileSystemDataset:
     """
-    Whether a file is small enough to be fetched in few requests and to be kept in memory while it is read.
+    Return the rows of files, in that order, to be scanned in memory that does not grow with a file.
 
-    :param size: bytes of a file on S3; None if it is local, where requests cost nothing.
+    :param sizes: bytes of each file.
+    :param schema: columns that a file lacks are null then; that of the first file if None.
     """
-    return size is not None and size <= _FETCHED_AHEAD
-
-
-def parquet_format(sizes: Iterable[int | None]) -> pads.ParquetFileFormat:
-    """
-    Return how files are to be scanned together, in memory that does not grow with the largest of them.
-
-    :param sizes: as :func:`is_fetched_ahead` takes them.
-    """
-    ahead = all(map(is_fetched_ahead, sizes))
-    return pads.ParquetFileFormat(
-        default_fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=ahead)
-    )
+    whole = pads.dataset(list(paths), filesystem=filesystem, schema=schema, format="parquet")
+    if max(sizes, default=0) <= _SMALL_FILE:
+        return whole
+    fragments: list[pads.ParquetFileFragment] = []
+    for file, size in zip(whole.get_fragments(), sizes, strict=True):
+        fragments += [file] if size <= _SMALL_FILE else file.split_by_row_group()
+    return pads.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
 
 
 def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
@@ -79,12 +81,7 @@ def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
         )
     if not found:
         raise FileNotFoundError(f"no parquet file in {uri}")
-    is_local = isinstance(filesystem, LocalFileSystem)
-    return pads.dataset(
-        [file.path for file in found],
-        filesystem=filesystem,
-        format=parquet_format(None if is_local else file.size for file in found),
-    )
+    return parquet_files([file.path for file in found], [file.size for file in found], filesystem)
 
 
 def _place(source: FileSource, uri: str) -> tuple[FileSystem, str]:
