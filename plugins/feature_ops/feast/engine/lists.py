@@ -99,7 +99,9 @@ def _doubles(column: pa.Array) -> pa.LargeBinaryArray:
 
 
 def _with_nan(column: pa.Array, kind: pa.DataType) -> np.ndarray:
-    return np.asarray(column.cast(kind, safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False))
+    numbers = column.cast(kind, safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+    # There are many of them, with either sign; protobuf in Python writes one.
+    return np.asarray(np.where(np.isnan(numbers), numbers.dtype.type(np.nan), numbers))
 
 
 def _booleans(column: pa.Array) -> pa.LargeBinaryArray:

@@ -22,18 +22,25 @@ from feast.types import (
 from feast.value_type import ValueType
 from hypothesis import strategies as st
 
+from tests.unit.feast.engine.columns import one_nan
+
 TIMES = pa.timestamp("us", "UTC")
+_SINGLES = st.floats(width=32)
 FEATURES: dict[str, tuple[Any, pa.DataType, st.SearchStrategy[Any]]] = {
     "text": (String, pa.string(), st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=9)),
     "raw": (Bytes, pa.binary(), st.binary(min_size=1, max_size=9)),
     "small": (Int32, pa.int32(), st.integers(-(2**31), 2**31 - 1)),
     "large": (Int64, pa.int64(), st.integers(-(2**53), 2**53)),
-    "single": (Float32, pa.float32(), st.floats(width=32)),
+    "single": (Float32, pa.float32(), _SINGLES),
     "double": (Float64, pa.float64(), st.floats()),
     "flag": (Bool, pa.bool_(), st.booleans()),
     "moment": (UnixTimestamp, TIMES, st.integers(-(10**15), 10**16)),
     "numbers": (Array(Int64), pa.list_(pa.int64()), st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3)),
-    "singles": (Array(Float32), pa.list_(pa.float32()), st.lists(st.floats(width=32), max_size=3)),
+    "singles": (
+        Array(Float32),
+        pa.list_(pa.float32()),
+        st.lists(st.floats(width=32).map(one_nan), max_size=3),
+    ),
     "words": (Array(String), pa.list_(pa.string()), st.lists(st.none() | st.text(max_size=3), max_size=3)),
     "moments": (Array(UnixTimestamp), pa.list_(TIMES), st.lists(st.integers(-(10**15), 10**15), max_size=3)),
 }

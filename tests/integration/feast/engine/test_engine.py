@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import BatchFeatureView, FeatureStore, Field
-from feast.types import Int64, Set, String
+from feast.types import Array, Float32, Int64, Set, String
 
 from demo.servers import Servers
 from tests.integration.feast.engine.stores import Held, on_postgres, on_sqlite, on_valkey
@@ -156,6 +157,23 @@ def test_integers_beside_nulls_keep_their_digits_where_stock_feast_rounds_them(
         plays[name] = store.get_online_features(["tracks:plays"], songs).to_dict()["plays"]
 
     assert plays == {"stock": [2**60, None], "ours": [2**60 + 1, None]}
+
+
+def test_of_the_many_nans_in_a_list_the_same_one_is_stored_as_by_stock_feast(
+    held: Held, tmp_path: Path
+) -> None:
+    nans = pa.array(np.array([0xFFC00000, 0x7FC00001, 0x3F800000], np.uint32).view(np.float32))
+    lists = pa.ListArray.from_arrays([0, 3, 3], nans)
+    table = history(2).slice(0, 2)
+    pq.write_table(table.append_column("levels", lists), tmp_path / "nans.parquet")
+    fields = [Field(name="song", dtype=String), Field(name="levels", dtype=Array(Float32))]
+    definition = view(str(tmp_path / "nans.parquet"), schema=fields)
+
+    materialized(tmp_path / "stock", held, "local", definition)
+    expected = held.content(definition)
+    materialized(tmp_path / "ours", held, ENGINE, definition)
+
+    assert held.content(definition) == expected
 
 
 def test_training_rows_come_from_feasts_own_offline_store(files: str, tmp_path: Path) -> None:
