@@ -201,6 +201,7 @@ class PointInTimeJoin:
             batch_size=self.limits.batch_rows,
             batch_readahead=4,
             fragment_readahead=8,
+            use_threads=False,  # they decode up to a GB ahead, whatever it says here
         )
 
 
