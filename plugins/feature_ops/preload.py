@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 # What the package's tasks use, with what the libraries themselves would import while they run; none opens a
 # connection or starts a thread of Python's when it is imported.
 _LIBRARIES = (
+    "airflow.providers.amazon.aws.assets.s3",
     "airflow.providers.amazon.aws.hooks.base_aws",
     "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.common.io.assets.file",
     "airflow.providers.git.hooks.git",
     "airflow.sdk.execution_time.supervisor",
     "duckdb",
