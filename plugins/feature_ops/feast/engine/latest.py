@@ -20,6 +20,7 @@ import pyarrow.dataset as pads
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 from feature_ops.feast.engine.numbered import POSITION, NumberedRows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
+from feature_ops.feast.engine.source_files import files_ahead
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
@@ -133,7 +134,7 @@ class LatestRows:
         dataset: pads.Dataset,
         columns: Mapping[str, pads.Expression],
         rows: pads.Expression,
-        files_ahead: int,
+        ahead: int,
     ) -> pads.Scanner:
         # Few batches ahead, so that wide rows do not fill the memory before they are written; Arrow's threads
         # would decode up to a GB ahead whatever it says here. What is fetched ahead is so without them, too.
@@ -142,7 +143,7 @@ class LatestRows:
             filter=rows,
             batch_size=self.limits.batch_rows,
             batch_readahead=4,
-            fragment_readahead=files_ahead,
+            fragment_readahead=files_ahead(dataset, ahead),
             use_threads=False,
         )
 

@@ -54,6 +54,17 @@ def parquet_files(
     return pads.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
 
 
+def files_ahead(dataset: pads.Dataset, most: int) -> int:
+    """
+    Return how many files may be fetched at once: fewer where row groups of large files are among them.
+
+    :param dataset: of :func:`parquet_files`.
+    :param most: how many small files.
+    """
+    files = dataset.files if isinstance(dataset, pads.FileSystemDataset) else []
+    return max(1, most // 4) if len(set(files)) < len(files) else most
+
+
 def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:
     """
     Open the source's files: the one that it names, or all below the folder.

@@ -19,6 +19,7 @@ import pyarrow.dataset as pads
 
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 from feature_ops.feast.engine.numbered import POSITION, NumberedRows
+from feature_ops.feast.engine.source_files import files_ahead
 from feature_ops.feast.engine.wire import Ints
 from feature_ops.feast.offline.label_keys import comparable_keys, comparable_type
 from feature_ops.feast.offline.moments import Moments
@@ -200,7 +201,7 @@ class PointInTimeJoin:
             filter=window,
             batch_size=self.limits.batch_rows,
             batch_readahead=4,
-            fragment_readahead=8,
+            fragment_readahead=files_ahead(self.history.dataset, 8),
             use_threads=False,  # they decode up to a GB ahead, whatever it says here
         )
 
