@@ -2,8 +2,9 @@
 What one read of 13 features takes: the online reader beside stock Feast's get_online_features.
 
 A thousand songs are online; each call asks for other ones, by a feature service that was fetched once, and
-makes a dictionary of the answer. Both take turns in one process. *Not instrumented* is Feast without the
-checks of arguments that it adds to its functions while it is imported. Prints medians in ms, and ratios;
+makes a dictionary of the answer. All take turns in one process. *Not instrumented* is Feast without the
+checks of arguments that it adds to its functions while it is imported. *Bare* is Valkey alone: commands that
+were packed beforehand, their answers parsed by hiredis, nothing decoded. Prints medians in ms, and ratios;
 asserts nothing. Valkey and PostgreSQL are started for it and ended with it.
 """
 
@@ -57,7 +58,34 @@ def callers(store: Any) -> dict[str, Call]:
     first = [f"{number:022d}" for number in range(100)]
     if calls["Feast"](first) != calls["reader"](first):
         raise SystemExit("The reader does not answer what Feast answers.")
+    if store.config.online_store.type == "redis":
+        calls["bare"] = bare(store, reader)
     return calls
+
+
+def bare(store: Any, reader: Any) -> Call:
+    """Return what sends the reader's own commands for so many songs, always the same, and gets the answers."""
+    rows = reader._plan(("song",))._rows
+    commands: dict[int, bytes] = {}
+    exchange = rows._exchange
+
+    def noted(packed: bytes, count: int) -> Any:
+        commands[count] = packed
+        return exchange(packed, count)
+
+    rows._exchange = noted
+    for at_once in _CALLS:
+        reader.read({"song": [f"{number:022d}" for number in range(at_once)]})
+    rows._exchange = exchange
+    online_store: Any = store._get_provider().online_store
+    connection = online_store._get_client(store.config.online_store).connection_pool.get_connection()
+
+    def call(songs: list[str]) -> None:
+        connection.send_packed_command([commands[len(songs)]])
+        for _ in songs:
+            connection.read_response(disable_decoding=True)
+
+    return call
 
 
 def milliseconds(call: Call, at_once: int) -> float:
@@ -113,6 +141,8 @@ def table(wanted: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame.from_dict(seen, orient="index")
     frame.index.names = ["store", "Feast's import", "songs at once"]
     frame["Feast / reader"] = frame["Feast, ms"] / frame["reader, ms"]
+    if "bare, ms" in frame:
+        frame["reader / bare"] = frame["reader, ms"] / frame["bare, ms"]
     return frame
 
 
@@ -132,7 +162,7 @@ def main() -> None:
         print(json.dumps(measure(imported, Path(history), Path(folder), json.loads(settings))))
         return
     print("13 features of one song, and of a hundred, in one call:\n")
-    print(table(asked.stores).round(3).to_string())
+    print(table(asked.stores).round(3).to_string(na_rep=""))
 
 
 if __name__ == "__main__":
