@@ -64,7 +64,7 @@ def callers(store: Any) -> dict[str, Call]:
 
 
 def bare(store: Any, reader: Any) -> Call:
-    """Return what sends the reader's own commands for so many songs, always the same, and gets the answers."""
+    """Return what sends the reader's own commands for so many songs, always the same, and reads answers."""
     rows = reader._plan(("song",))._rows
     commands: dict[int, bytes] = {}
     exchange = rows._exchange
