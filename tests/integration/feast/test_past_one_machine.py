@@ -41,10 +41,15 @@ def cluster(servers: Servers) -> Iterator[None]:
         shutdown_ray()
 
 
+def client_of(radio: Radio) -> Any:
+    """Return Feast's own client of the online store."""
+    store: Any = radio.store()
+    return store._get_provider().online_store._get_client(store.config.online_store)
+
+
 def stored(radio: Radio) -> dict[bytes, dict[bytes, bytes]]:
     """Return all that the online store holds, byte for byte."""
-    store: Any = radio.store()
-    client = store._get_provider().online_store._get_client(store.config.online_store)
+    client = client_of(radio)
     return {key: client.hgetall(key) for key in client.scan_iter()}
 
 
@@ -71,10 +76,9 @@ def test_a_ray_cluster_brings_the_same_bytes_online_as_the_arrow_engine(cluster:
 
 @pytest.mark.parametrize("radio", [ON_RAY], indirect=True)
 def test_rows_that_the_cluster_lost_without_a_word_are_not_noted_as_online(
-    cluster: None, radio: Radio, monkeypatch: pytest.MonkeyPatch
+    cluster: None, radio: Radio
 ) -> None:
-    store: Any = radio.store()
-    client = store._get_provider().online_store._get_client(store.config.online_store)
+    client = client_of(radio)
     client.acl_setuser(
         "reader", enabled=True, passwords=["+reads"], keys=["*"], categories=["+@all", "-@write"]
     )

@@ -100,7 +100,7 @@ def _doubles(column: pa.Array) -> pa.LargeBinaryArray:
 
 def _with_nan(column: pa.Array, kind: pa.DataType) -> np.ndarray:
     numbers = column.cast(kind, safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    # There are many of them, with either sign; protobuf in Python writes one.
+    # There are many of them, with either sign; Feast's rows pass pandas, which makes one of all.
     return np.asarray(np.where(np.isnan(numbers), numbers.dtype.type(np.nan), numbers))
 
 
