@@ -39,6 +39,7 @@ class _Pair:
     lost: bytes = b""
     asked: bool = False
     ended: bool = False
+    is_cut: bool = False
 
     def reset(self) -> None:
         for end in (self.client, self.server):
@@ -87,6 +88,9 @@ class TcpProxy:
             listener.close()
         with self._guard:
             pairs, self._pairs = self._pairs, set()
+        # All at once: whoever sees one connection cut must not be heard through another.
+        for pair in pairs:
+            pair.is_cut = True
         for pair in pairs:
             pair.reset()
 
@@ -155,6 +159,8 @@ class TcpProxy:
         pair.reset()
 
     def _request(self, pair: _Pair, data: bytes) -> bool:
+        if pair.is_cut:
+            return False
         if data == self._protocol.farewell:
             return True
         if not pair.asked:
