@@ -11,6 +11,7 @@ and PostgreSQL are started for it and ended with it.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import tempfile
@@ -46,13 +47,18 @@ ENGINES: dict[str, dict[str, Any]] = {
 }
 
 
+def song_id(number: int) -> str:
+    """Return an id as songs have them: of 22 characters, and in no order."""
+    return hashlib.blake2b(number.to_bytes(8), digest_size=11).hexdigest()
+
+
 def write_history(path: Path, entities: int) -> None:
     """Write one row for each entity, some at a time."""
     random = np.random.default_rng(1)
     writer = None
     for start in range(0, entities, ROWS_PER_GROUP):
         count = min(ROWS_PER_GROUP, entities - start)
-        columns: dict[str, Any] = {"song": [f"{start + number:022d}" for number in range(count)]}
+        columns: dict[str, Any] = {"song": [song_id(start + number) for number in range(count)]}
         columns |= {name: random.random(count, dtype=np.float32) for name in FLOATS}
         columns |= {name: random.integers(0, 1_000_000, count) for name in INTEGERS}
         columns["explicit"] = random.random(count) > 0.5

@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.materialize import EVENT, feature_store, online_stores, write_history
+from benchmarks.materialize import EVENT, feature_store, online_stores, song_id, write_history
 from benchmarks.measured_apart import measured_apart
 from benchmarks.songs import VIEW
 
@@ -55,7 +55,7 @@ def callers(store: Any) -> dict[str, Call]:
         "Feast": lambda songs: store.get_online_features(service, {"song": songs}).to_dict(),
         "reader": lambda songs: reader.read({"song": songs}).to_dict(),
     }
-    first = [f"{number:022d}" for number in range(100)]
+    first = [song_id(number) for number in range(100)]
     if calls["Feast"](first) != calls["reader"](first):
         raise SystemExit("The reader does not answer what Feast answers.")
     if store.config.online_store.type == "redis":
@@ -75,7 +75,7 @@ def bare(store: Any, reader: Any) -> Call:
 
     rows._exchange = noted
     for at_once in _CALLS:
-        reader.read({"song": [f"{number:022d}" for number in range(at_once)]})
+        reader.read({"song": [song_id(number) for number in range(at_once)]})
     rows._exchange = exchange
     online_store: Any = store._get_provider().online_store
     connection = online_store._get_client(store.config.online_store).connection_pool.get_connection()
@@ -93,7 +93,7 @@ def milliseconds(call: Call, at_once: int) -> float:
     seen = []
     for number in range(-_CALLS[at_once] // 10, _CALLS[at_once]):
         first = number * 7 % (SONGS - at_once)
-        songs = [f"{song:022d}" for song in range(first, first + at_once)]
+        songs = [song_id(song) for song in range(first, first + at_once)]
         began = time.perf_counter()
         call(songs)
         seen.append(time.perf_counter() - began)

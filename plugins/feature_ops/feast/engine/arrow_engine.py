@@ -24,6 +24,7 @@ from pydantic import Field, PositiveInt
 
 from feature_ops.feast.engine.bounded_duckdb import Limits
 from feature_ops.feast.engine.fast_set import ViewColumns, why_stock, why_stock_by_types
+from feature_ops.feast.engine.key_order import in_key_order
 from feature_ops.feast.engine.latest import LatestRows
 from feature_ops.feast.engine.load import Load
 from feature_ops.feast.engine.online_stores import Writer, keeps_texts, opened_writer, why_not_writable
@@ -51,12 +52,24 @@ class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
     threads: PositiveInt = Field(default=2, description="Threads that find the latest rows")
     batch_rows: PositiveInt = Field(default=16_384, description="Rows that are encoded and written together")
     batch_bytes: PositiveInt = Field(default=64 << 20, description="Bytes of such a batch")
+    sorted_bytes: PositiveInt = Field(
+        default=128 << 20,
+        le=1 << 30,
+        description="Bytes of the rows that are sorted together for PostgreSQL and SQLite",
+    )
     postgres_connections: PositiveInt = Field(default=2, description="Connections that write into PostgreSQL")
     temp_directory: str | None = Field(default=None, description="Where to put what memory does not hold")
 
     def limits(self) -> Limits:
         """Return what reading may take."""
-        return Limits(self.memory_limit, self.threads, self.batch_rows, self.batch_bytes, self.temp_directory)
+        return Limits(
+            memory=self.memory_limit,
+            threads=self.threads,
+            batch_rows=self.batch_rows,
+            batch_bytes=self.batch_bytes,
+            sorted_bytes=self.sorted_bytes,
+            folder=self.temp_directory,
+        )
 
 
 class ArrowMaterializationJob(LocalMaterializationJob):  # type: ignore[misc]
@@ -158,7 +171,10 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
             opened_writer(self.online_store, self.repo_config, view) as writer,
             _WrittenBehind(writer, load, told, self._threads(writer)) as behind,
         ):
-            for batch, reached in rows.batches(found):
+            batches = rows.batches(found)
+            if writer.wants_key_order:
+                batches = in_key_order(batches, encoder.keys, rows.limits, piece_rows=load.piece_rows)
+            for batch, reached in batches:
                 behind.send(encoder.encode(batch), reached)
         return progress.end(len(found.latest))
 

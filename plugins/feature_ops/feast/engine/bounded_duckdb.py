@@ -21,6 +21,7 @@ class Limits:
     :param threads: of DuckDB.
     :param batch_rows: rows of a batch, at most.
     :param batch_bytes: bytes of a batch's columns, at most, but for a single row that has more.
+    :param sorted_bytes: bytes of the rows that are sorted together, for stores that want them sorted.
     :param folder: where to spill to; the system's temporary folder if None.
     """
 
@@ -28,6 +29,7 @@ class Limits:
     threads: int = 2
     batch_rows: int = 16_384
     batch_bytes: int = 64 << 20
+    sorted_bytes: int = 128 << 20
     folder: str | None = None
 
 

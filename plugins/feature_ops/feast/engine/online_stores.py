@@ -22,9 +22,11 @@ class Writer(Protocol):
     Writes rows of one feature view.
 
     :param may_write_at_once: whether several threads may write, each other rows.
+    :param wants_key_order: whether it writes faster what comes in the order of the serialized keys.
     """
 
     may_write_at_once: ClassVar[bool]
+    wants_key_order: ClassVar[bool]
 
     def write(self, rows: EncodedRows) -> int:
         """Write rows; returns how many were no older than what was stored."""

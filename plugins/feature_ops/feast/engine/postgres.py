@@ -45,6 +45,7 @@ class PostgresWriter:
     another: Callable[[], Any]
     table: str
     may_write_at_once: ClassVar[bool] = True
+    wants_key_order: ClassVar[bool] = True
     _free: list[Any] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -48,6 +49,8 @@ class EncodedRows:
         it in the same order.
         """
         order = pc.sort_indices(self.keys)
+        if np.array_equal(order.to_numpy(), np.arange(len(order))):
+            return self
         return EncodedRows(
             keys=self.keys.take(order),
             values={name: column.take(order) for name, column in self.values.items()},
@@ -81,20 +84,29 @@ class RowEncoder:
         :raises ValueError: a key is null.
         :raises pyarrow.ArrowInvalid: an integer does not fit into its feature's type.
         """
-        no_entity = pa.repeat(pa.scalar(""), rows.num_rows)
-        keys = {
-            name: (no_entity if name == NO_ENTITY else rows.column(name), kind)
-            for name, kind in self.join_keys.items()
-        }
         created = rows.column(CREATED_TIME) if CREATED_TIME in rows.schema.names else None
         return EncodedRows(
-            keys=encode_entity_keys(keys),
+            keys=self.keys(rows),
             values={name: encode_values(rows.column(name), kind) for name, kind in self.features.items()},
             event_times=to_microseconds(rows.column(EVENT_TIME)),
             created_times=None if created is None else _nullable_microseconds(created),
             texts={name: value_texts(rows.column(name), kind) for name, kind in self.features.items()}
             if self.with_texts
             else {},
+        )
+
+    def keys(self, rows: pa.RecordBatch) -> pa.LargeBinaryArray:
+        """
+        Return the serialized key of every row.
+
+        :raises ValueError: a key is null.
+        """
+        no_entity = pa.repeat(pa.scalar(""), rows.num_rows)
+        return encode_entity_keys(
+            {
+                name: (no_entity if name == NO_ENTITY else rows.column(name), kind)
+                for name, kind in self.join_keys.items()
+            }
         )
 
 

@@ -33,6 +33,7 @@ class SqliteWriter:
     connection: Any
     table: str
     may_write_at_once: ClassVar[bool] = False
+    wants_key_order: ClassVar[bool] = True
 
     def write(self, rows: EncodedRows) -> int:
         """

@@ -60,6 +60,7 @@ class ValkeyWriter:
     view: str
     expiry: int = 0
     may_write_at_once: ClassVar[bool] = False
+    wants_key_order: ClassVar[bool] = False
 
     def write(self, rows: EncodedRows) -> int:
         """
