@@ -8,6 +8,7 @@ them; any other pool, and a connection that is not ready, goes through redis-py.
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Any
 
@@ -25,7 +26,6 @@ def _hiredis() -> tuple[Any, Any]:
 # redis-py's parser on top of hiredis, and what it takes for an answer that is still under way.
 HIREDIS_PARSER, UNDER_WAY = _hiredis()
 _PRIVATE = ("_checkpid", "_available_connections", "_in_use_connections")
-_PEEK = socket.MSG_DONTWAIT | socket.MSG_PEEK
 
 
 class Connections:
@@ -37,6 +37,7 @@ class Connections:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._taken: set[Any] = set()
         self._is_plain = (
             type(pool) is ConnectionPool
             and all(hasattr(pool, name) for name in _PRIVATE)
@@ -49,6 +50,11 @@ class Connections:
 
         :raises redis.RedisError: the server does not answer, or the pool has no connection left.
         """
+        connection = self._ready()
+        self._taken.add(connection)
+        return connection
+
+    def _ready(self) -> Any:
         pool = self._pool
         if self._is_plain:
             # After a fork, the pool forgets its parent's connections here.
@@ -64,9 +70,14 @@ class Connections:
             pool._available_connections.append(connection)
         return pool.get_connection()
 
+    def is_one_taken(self) -> bool:
+        """Whether no more than one connection was taken here and not given back."""
+        return len(self._taken) <= 1
+
     def give_back(self, connection: Any) -> None:
         """Return a connection to the pool; all answers have been read, or it is disconnected."""
         pool = self._pool
+        self._taken.discard(connection)
         if self._is_plain and connection.pid == pool.pid and not connection.should_reconnect():
             pool._in_use_connections.discard(connection)
             pool._available_connections.append(connection)
@@ -79,13 +90,10 @@ def _is_ready(connection: Any) -> bool:
     opened, parser = getattr(connection, "_sock", None), getattr(connection, "_parser", None)
     if type(opened) is not socket.socket or not _is_empty(parser):
         return False
-    try:
-        opened.recv(1, _PEEK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    readable = select.poll()
+    readable.register(opened, select.POLLIN)
+    # What is at its end can be read, too.
+    return not readable.poll(0)
 
 
 def _is_empty(parser: Any) -> bool:

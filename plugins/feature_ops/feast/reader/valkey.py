@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as ServerSlowError
 from feature_ops.feast.reader.connections import HIREDIS_PARSER, UNDER_WAY, Connections
 from feature_ops.feast.reader.decoding import decode_time
 from feature_ops.feast.reader.rows import Row, Rows, Wanted
+from feature_ops.feast.reader.spinning import AdaptiveSpin
 
 
 class ValkeyReader:
@@ -36,6 +37,7 @@ class ValkeyReader:
 
     def __init__(self, client: Any, project: str, wanted: Sequence[Wanted]) -> None:
         self._connections, self._project = Connections(client.connection_pool), project.encode()
+        self._spin = AdaptiveSpin()
         self._groups = [
             _Group([item for item in wanted if item.group == group])
             for group in range(1 + max(item.group for item in wanted))
@@ -97,7 +99,7 @@ class ValkeyReader:
         try:
             connection = self._connections.take()
             connection.send_packed_command([commands])
-            answers = _answers(connection, count)
+            answers = _answers(connection, count, self._spin if self._connections.is_one_taken() else None)
             if set(map(type, answers)) == {list}:
                 return answers
             # An error, or a notification in between: the next answer would not be that of the next command.
@@ -115,8 +117,12 @@ class ValkeyReader:
         return None
 
 
-def _answers(connection: Any, count: int) -> list[Any]:
-    """Read answers as bytes, whatever the client is told to decode."""
+def _answers(connection: Any, count: int, spin: AdaptiveSpin | None) -> list[Any]:
+    """
+    Read answers as bytes, whatever the client is told to decode.
+
+    :param spin: None where other threads have better use for the processor than waiting awake.
+    """
     parser: Any = getattr(connection, "_parser", None)
     if type(parser) is not HIREDIS_PARSER:
         return [connection.read_response(disable_decoding=True) for _ in range(count)]
@@ -126,7 +132,8 @@ def _answers(connection: Any, count: int) -> list[Any]:
     while len(answers) < count:
         answer = next_answer(False)
         if answer is pending:
-            parser.read_from_socket()
+            if spin is None or not spin.data_came(parser):
+                parser.read_from_socket()
         else:
             answers.append(answer)
     return answers

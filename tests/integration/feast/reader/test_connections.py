@@ -68,6 +68,25 @@ def test_what_the_server_refuses_is_told_as_feast_tells_it(shop: Library) -> Non
     assert reader.read({"song": ["7"]}).to_dict()["facts_text"] == ["c"]
 
 
+def test_with_a_timeout_nothing_waits_for_it(shop: Library) -> None:
+    """Python waits for data before it looks whether there is any, if its socket has a timeout."""
+    pool = client_of(shop).connection_pool
+    pool.disconnect()
+    # As connection_string: …,socket_timeout=600
+    pool.connection_kwargs["socket_timeout"] = 600
+    pool.reset()
+    reader = OnlineReader.of(shop.store, FACTS)
+    expected = asked(shop.store, FACTS, {"song": ["a"]}, False)
+
+    def read_three_times() -> list[Any]:
+        with left_to_feast() as lines:
+            found = [told(reader.read({"song": ["a"]})) for _ in range(3)]
+        return [*found, lines]
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(read_three_times).result(timeout=60) == [expected, expected, expected, []]
+
+
 def test_several_threads_read_at_once(shop: Library) -> None:
     reader = OnlineReader.of(shop.store, FACTS)
     asked_for = [{"song": [song, "nobody", song]} for song in ("a", "7")] * 50
