@@ -72,8 +72,8 @@ def test_with_a_timeout_nothing_waits_for_it(shop: Library) -> None:
     """Python waits for data before it looks whether there is any, if its socket has a timeout."""
     pool = client_of(shop).connection_pool
     pool.disconnect()
-    # As connection_string: …,socket_timeout=600
-    pool.connection_kwargs["socket_timeout"] = 600
+    # As connection_string: …,socket_timeout=20
+    pool.connection_kwargs["socket_timeout"] = 20
     pool.reset()
     reader = OnlineReader.of(shop.store, FACTS)
     expected = asked(shop.store, FACTS, {"song": ["a"]}, False)
@@ -84,7 +84,7 @@ def test_with_a_timeout_nothing_waits_for_it(shop: Library) -> None:
         return [*found, lines]
 
     with ThreadPoolExecutor(1) as threads:
-        assert threads.submit(read_three_times).result(timeout=60) == [expected, expected, expected, []]
+        assert threads.submit(read_three_times).result(timeout=15) == [expected, expected, expected, []]
 
 
 def test_several_threads_read_at_once(shop: Library) -> None:
