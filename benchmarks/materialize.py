@@ -52,13 +52,18 @@ def song_id(number: int) -> str:
     return hashlib.blake2b(number.to_bytes(8), digest_size=11).hexdigest()
 
 
-def write_history(path: Path, entities: int) -> None:
-    """Write one row for each entity, some at a time."""
+def write_history(path: Path, entities: int, *, in_key_order: bool = False) -> None:
+    """
+    Write one row for each entity, some at a time.
+
+    :param in_key_order: with ids that ascend, as no song's do.
+    """
+    name = "{:022d}".format if in_key_order else song_id
     random = np.random.default_rng(1)
     writer = None
     for start in range(0, entities, ROWS_PER_GROUP):
         count = min(ROWS_PER_GROUP, entities - start)
-        columns: dict[str, Any] = {"song": [song_id(start + number) for number in range(count)]}
+        columns: dict[str, Any] = {"song": [name(start + number) for number in range(count)]}
         columns |= {name: random.random(count, dtype=np.float32) for name in FLOATS}
         columns |= {name: random.integers(0, 1_000_000, count) for name in INTEGERS}
         columns["explicit"] = random.random(count) > 0.5
@@ -220,14 +225,14 @@ def online_stores(
             yield name, contender, settings
 
 
-def table(entities: int, wanted: list[str], contenders: list[str]) -> pd.DataFrame:
+def table(entities: int, wanted: list[str], contenders: list[str], *, in_key_order: bool) -> pd.DataFrame:
     """Measure the contenders on the stores."""
     from demo.servers import Servers
 
     with tempfile.TemporaryDirectory(prefix="feature-ops-benchmark-") as name:
         folder = Path(name)
         history = folder / "history.parquet"
-        write_history(history, entities)
+        write_history(history, entities, in_key_order=in_key_order)
         servers = Servers(folder / "servers")
         servers.start()
         try:
@@ -265,6 +270,7 @@ def main() -> None:
     parser.add_argument(
         "--contenders", nargs="+", choices=CONTENDERS, default=["stock", "ours", "bare"], help="who"
     )
+    parser.add_argument("--in-key-order", action="store_true", help="ids that ascend; else they do not")
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--history", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -273,8 +279,10 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(asked.one, asked.history, asked.folder, asked.store)))
         return
-    print(f"{asked.entities:,} entities with 13 features, from parquet into an empty store:\n")
-    print(table(asked.entities, asked.stores, asked.contenders).round(2).T.to_string())
+    order = ", in the order of their keys" if asked.in_key_order else ""
+    print(f"{asked.entities:,} entities with 13 features{order}, from parquet into an empty store:\n")
+    found = table(asked.entities, asked.stores, asked.contenders, in_key_order=asked.in_key_order)
+    print(found.round(2).T.to_string())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ PARTS: dict[str, list[tuple[str, list[str]]]] = {
             for name, store in STORES.items()
         ),
         (
+            "From parquet into SQLite, in the order of the keys",
+            ["materialize", "--entities", "1000000", "--stores", "sqlite", "--in-key-order"],
+        ),
+        (
             "Engines on one machine",
             ["materialize", "--stores", "valkey", "--contenders", "stock", "ours", "ray"],
         ),

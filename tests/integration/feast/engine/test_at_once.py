@@ -18,6 +18,7 @@ from tests.integration.feast.engine.tracks import (
     END,
     ENGINE,
     NOON,
+    SONG,
     feature_store,
     history,
     materialized,
@@ -25,6 +26,8 @@ from tests.integration.feast.engine.tracks import (
 )
 
 BATCHES, ROWS = 4, 40
+# No more rows are sorted together than one batch has.
+BATCH_BY_BATCH = {**ENGINE, "sorted_bytes": 1}
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_two_connections_write_into_postgresql_and_what_is_told_is_online(
     materialized(tmp_path / "one", held, {**ENGINE, "postgres_connections": 1}, definition)
     expected = held.content(definition)
     held.clear(definition)
-    store = feature_store(tmp_path / "one", held, ENGINE)
+    store = feature_store(tmp_path / "one", held, BATCH_BY_BATCH)
     engine = store._get_provider().batch_engine
     assert isinstance(engine, ArrowEngine)
     looking, both = on_postgres(registry_url), Barrier(2)
@@ -64,13 +67,27 @@ def test_two_connections_write_into_postgresql_and_what_is_told_is_online(
     assert held.content(definition) == expected
 
 
+def test_rows_that_are_sorted_together_are_told_when_all_of_them_are_online(
+    registry_url: str, file: Path, tmp_path: Path
+) -> None:
+    held, definition = on_postgres(registry_url), view(str(file))
+    store = feature_store(tmp_path / "one", held, ENGINE)
+    store.apply([SONG, definition])
+    engine = store._get_provider().batch_engine
+    assert isinstance(engine, ArrowEngine)
+    told: list[int] = []
+    with engine.loading("tracks", Load(pads.dataset(str(file)), reached=told.append)):
+        store.materialize(NOON, END, ["tracks"])
+    assert told == [0, 0, 0, BATCHES * ROWS]
+
+
 def test_what_one_connection_could_not_write_is_told_of_and_nothing_after_it(
     registry_url: str, file: Path, tmp_path: Path
 ) -> None:
     held, definition = on_postgres(registry_url), view(str(file))
     materialized(tmp_path / "one", held, ENGINE, definition)
     held.clear(definition)
-    store = feature_store(tmp_path / "one", held, ENGINE)
+    store = feature_store(tmp_path / "one", held, BATCH_BY_BATCH)
     engine = store._get_provider().batch_engine
     assert isinstance(engine, ArrowEngine)
     begun: list[None] = []

@@ -73,8 +73,9 @@ def test_whatever_is_in_the_file_the_same_comes_online(
         source=FileSource(path=str(folder / "any.parquet"), timestamp_field="happened"),
     )
 
+    together = {"batch_rows": data.draw(st.integers(1, 4)), "sorted_bytes": data.draw(st.integers(1, 1_000))}
     seen: list[Any] = []
-    for name, engine in (("stock", "local"), ("ours", ENGINE)):
+    for name, engine in (("stock", "local"), ("ours", {**ENGINE, **together})):
         store = feature_store(folder / name, held, engine)
         store.apply([SONG, definition])
         held.clear(definition)
