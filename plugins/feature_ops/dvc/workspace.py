@@ -54,7 +54,7 @@ class DvcWorkspace:
             value for name, value in options.items() if name in {"secret_access_key", "session_token"}
         )
         self._config = {
-            "core": {"remote": _REMOTE, "analytics": False, "check_update": False},
+            "core": {"remote": _REMOTE, "no_scm": True, "analytics": False, "check_update": False},
             "cache": {"type": "hardlink,copy"},
             "remote": {_REMOTE: dict(options)},
         }
@@ -68,8 +68,8 @@ class DvcWorkspace:
         with _dvc_environment(self._folder):
             from dvc.repo import Repo
 
-            if not (self._folder / ".dvc").exists():
-                Repo.init(str(self._folder), no_scm=True).close()
+            # All that `dvc init` would make beyond it is a configuration, which is handed over.
+            (self._folder / ".dvc").mkdir(exist_ok=True)
             try:
                 with Repo(str(self._folder), config=self._config) as repo:
                     repo.add(str(file))

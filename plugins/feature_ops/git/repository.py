@@ -79,6 +79,7 @@ class Repository:
         folder.mkdir(parents=True, exist_ok=True)
         self.remote = remote
         self.head: str | None = None
+        self._fetched: str | None = None
         self._git = Git(folder, remote.credentials, remote.secrets, timeout)
         self._complete: set[str] = set()
         self._run("init", "--quiet", "--bare", "--template=", str(folder))
@@ -106,7 +107,7 @@ class Repository:
             )
             head = self._run("rev-parse", here).decode().strip()
             self._complete.add(head)
-        self.head = head
+        self.head = self._fetched = head
         return head
 
     def names(self, folder: str) -> list[str]:
@@ -175,16 +176,17 @@ class Repository:
         """
         Return the remote's head once it holds what is wanted, whoever else writes meanwhile.
 
-        Every attempt starts from the newest commit, so nothing is ever merged and history stays
-        linear. A push counts only when the remote is seen to hold it: some servers answer "ok" to the
-        loser of a race.
+        The first attempt starts from the commit that was fetched last, every other from the newest,
+        so nothing is ever merged and history stays linear. A push counts only when the remote is seen
+        to hold it: some servers answer "ok" to the loser of a race.
 
         :param add_missing: commits what :attr:`head` lacks, or nothing.
         :param attempts: how often others may be faster before a :class:`MovedError`.
         """
         broken: UnreachableError | None = None
         for attempt in range(attempts):
-            there = self.fetch()
+            is_known = attempt == 0 and self._fetched is not None and self.head == self._fetched
+            there = self.head if is_known else self.fetch()
             add_missing()
             if self.head == there:
                 return there

@@ -86,6 +86,17 @@ def test_d9_a_push_that_lost_the_race_starts_again_from_the_newest_commit(bare: 
     assert git(bare, "rev-list", "--merges", "main") == ""
 
 
+def test_what_others_pushed_since_the_last_fetch_stays_below_ones_own(bare: Path) -> None:
+    slow, fast = opened(bare, "slow"), opened(bare, "fast")
+    fast.publish(lambda: fast.commit({"a": b"1"}, "a", AUTHOR))
+    slow.fetch()
+    fast.publish(lambda: fast.commit({"b": b"2"}, "b", AUTHOR))
+    commit = slow.publish(lambda: slow.commit({"c": b"3"}, "c", AUTHOR))
+    assert git(bare, "log", "--format=%s", "main").split() == ["c", "b", "a"]
+    assert git(bare, "ls-tree", "--name-only", "main").split() == ["a", "b", "c"]
+    assert git(bare, "rev-parse", "main").strip() == commit
+
+
 def test_a_push_of_a_stale_head_is_told_apart(bare: Path) -> None:
     slow, fast = opened(bare, "slow"), opened(bare, "fast")
     slow.fetch()
