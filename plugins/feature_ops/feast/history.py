@@ -170,17 +170,12 @@ class History:
         return newest
 
     def scanner(
-        self, names: Iterable[str], columns: Mapping[str, pads.Expression], where: pads.Expression
+        self, names: Iterable[str], columns: Mapping[str, pads.Expression], where: pads.Expression | None
     ) -> pads.Scanner:
         """Return a stream of the files' rows that holds little of them at a time."""
-        return self.files(names).scanner(
-            columns=dict(columns),
-            filter=where,
-            batch_size=_BATCH_ROWS,
-            batch_readahead=2,
-            fragment_readahead=1,
-            use_threads=False,  # they decode up to a GB ahead
-        )
+        from feature_ops.feast.engine.source_files import bounded_scanner
+
+        return bounded_scanner(self.files(names), columns, where, batch_rows=_BATCH_ROWS, files_at_once=1)
 
     def files(self, names: Iterable[str]) -> pads.FileSystemDataset:
         """Return the rows of some files, in that order; a column that a file lacks is null there."""
@@ -260,14 +255,8 @@ class History:
         columns = {f"key_{place}": pads.field(name) for place, name in enumerate(key)}
         # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
         columns["event_time"] = pads.field(self.dataset.timestamp_field).cast(pa.int64())
-        return self.files(names).scanner(
-            columns=columns,
-            filter=None if first_keys is None else pads.field(key[0]).isin(first_keys),
-            batch_size=_BATCH_ROWS,
-            batch_readahead=2,
-            fragment_readahead=1,
-            use_threads=False,  # they decode up to a GB ahead
-        )
+        sought = None if first_keys is None else pads.field(key[0]).isin(first_keys)
+        return self.scanner(names, columns, sought)
 
 
 def _keys_at(file: Any, columns: Sequence[str], rows: Sequence[int]) -> Iterator[Key]:

@@ -20,14 +20,14 @@ import pyarrow.dataset as pads
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 from feature_ops.feast.engine.numbered import POSITION, NumberedRows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
-from feature_ops.feast.engine.source_files import files_ahead
+from feature_ops.feast.engine.source_files import bounded_scanner
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
 # So many keys are sought by name among the rivals; more are cheaper found by reading all.
 _KEYS_SOUGHT = 10_000
 # Files that are read at once: of keys and times many fit into memory, of whole rows few.
-_NARROW_FILES_AHEAD, _FILES_AHEAD = 16, 4
+_NARROW_FILES_AT_ONCE, _FILES_AT_ONCE = 16, 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class LatestRows:
         if self.created_time:
             columns[CREATED_TIME] = pads.field(self.created_time)
         seen = 0
-        scanner = self._scanner(self.dataset, columns, self._window(), _FILES_AHEAD)
+        scanner = self._scanner(self.dataset, columns, self._window(), _FILES_AT_ONCE)
         for batch in scanner.to_batches():
             latest = found.latest[seen : seen + batch.num_rows]
             if len(latest) < batch.num_rows:
@@ -114,7 +114,7 @@ class LatestRows:
         rows = self._window()
         if sought is not None:
             rows = rows & columns["k0"].isin(sought)
-        return self._scanner(dataset, columns, rows, _NARROW_FILES_AHEAD)
+        return self._scanner(dataset, columns, rows, _NARROW_FILES_AT_ONCE)
 
     def _rival_keys_and_times(self, few_keys: pa.Array | None) -> pads.Scanner | None:
         if self.rivals is None:
@@ -134,17 +134,10 @@ class LatestRows:
         dataset: pads.Dataset,
         columns: Mapping[str, pads.Expression],
         rows: pads.Expression,
-        ahead: int,
+        files_at_once: int,
     ) -> pads.Scanner:
-        # Few batches ahead, so that wide rows do not fill the memory before they are written; Arrow's threads
-        # would decode up to a GB ahead whatever it says here. What is fetched ahead is so without them, too.
-        return dataset.scanner(
-            columns=dict(columns),
-            filter=rows,
-            batch_size=self.limits.batch_rows,
-            batch_readahead=4,
-            fragment_readahead=files_ahead(dataset, ahead),
-            use_threads=False,
+        return bounded_scanner(
+            dataset, columns, rows, batch_rows=self.limits.batch_rows, files_at_once=files_at_once
         )
 
     def _window(self) -> pads.Expression:

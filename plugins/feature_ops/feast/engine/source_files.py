@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as pads
@@ -54,15 +54,32 @@ def parquet_files(
     return pads.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
 
 
-def files_ahead(dataset: pads.Dataset, most: int) -> int:
+def bounded_scanner(
+    dataset: pads.Dataset,
+    columns: Mapping[str, pads.Expression],
+    where: pads.Expression | None,
+    *,
+    batch_rows: int,
+    files_at_once: int,
+) -> pads.Scanner:
     """
-    Return how many files may be fetched at once: fewer where row groups of large files are among them.
+    Return a stream of rows that holds few of them at a time, however slowly they are taken.
 
     :param dataset: of :func:`parquet_files`.
-    :param most: how many small files.
+    :param files_at_once: how many small files are fetched at once; of row groups of large files a quarter.
     """
     files = dataset.files if isinstance(dataset, pads.FileSystemDataset) else []
-    return max(1, most // 4) if len(set(files)) < len(files) else most
+    are_groups = len(set(files)) < len(files)
+    return dataset.scanner(
+        columns=dict(columns),
+        filter=where,
+        batch_size=batch_rows,
+        batch_readahead=4,
+        fragment_readahead=max(1, files_at_once // 4) if are_groups else files_at_once,
+        # Arrow's threads decode up to a GB ahead, whatever it says above. What is fetched ahead is so without
+        # them, too.
+        use_threads=False,
+    )
 
 
 def open_source(source: FileSource, repo_path: Path | None) -> pads.Dataset:

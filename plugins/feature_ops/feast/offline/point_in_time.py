@@ -19,7 +19,7 @@ import pyarrow.dataset as pads
 
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 from feature_ops.feast.engine.numbered import POSITION, NumberedRows
-from feature_ops.feast.engine.source_files import files_ahead
+from feature_ops.feast.engine.source_files import bounded_scanner
 from feature_ops.feast.engine.wire import Ints
 from feature_ops.feast.offline.label_keys import comparable_keys, comparable_type
 from feature_ops.feast.offline.moments import Moments
@@ -196,13 +196,8 @@ class PointInTimeJoin:
         return columns
 
     def _scanner(self, columns: Mapping[str, pads.Expression], window: pads.Expression) -> pads.Scanner:
-        return self.history.dataset.scanner(
-            columns=dict(columns),
-            filter=window,
-            batch_size=self.limits.batch_rows,
-            batch_readahead=4,
-            fragment_readahead=files_ahead(self.history.dataset, 8),
-            use_threads=False,  # they decode up to a GB ahead, whatever it says here
+        return bounded_scanner(
+            self.history.dataset, columns, window, batch_rows=self.limits.batch_rows, files_at_once=8
         )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from feast import FileSource
 
-from feature_ops.feast.engine.source_files import files_ahead, open_source, parquet_files
+from feature_ops.feast.engine.source_files import bounded_scanner, open_source, parquet_files
 
 MEGABYTE = 1 << 20
 
@@ -23,9 +24,8 @@ def test_what_was_read_of_a_large_file_is_let_go_of_before_its_end(tmp_path: Pat
     dataset = open_source(FileSource(path=str(tmp_path / "large.parquet"), timestamp_field="at"), None)
     before = pa.total_allocated_bytes()
 
-    scanner = dataset.scanner(
-        batch_size=16_384, batch_readahead=4, fragment_readahead=files_ahead(dataset, 4), use_threads=False
-    )
+    columns = {"value": pads.field("value")}
+    scanner = bounded_scanner(dataset, columns, None, batch_rows=16_384, files_at_once=4)
     held = [pa.total_allocated_bytes() - before for _ in scanner.to_batches()]
 
     assert max(held) < 40 * MEGABYTE
