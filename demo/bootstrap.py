@@ -144,18 +144,23 @@ class Bootstrap:
         if not work.exists():
             self._git("clone", "--quiet", self._git_url, str(work), cwd=work.parent)
         first = self._git("rev-list", "--max-parents=0", "main", cwd=work)
-        self._run([str(Path(sys.executable).with_name("feast")), "apply"], self._project / "feature_repo")
+        self._run(
+            [str(Path(sys.executable).with_name("feast")), "apply"],
+            self._project / "feature_repo",
+            # Its feature_store.yaml names the package, which need not be installed.
+            PYTHONPATH=str(self._project / "plugins"),
+        )
         registry.finish(first)
 
     def _git(self, *arguments: str, cwd: Path) -> str:
         return self._run(["git", *arguments], cwd)
 
-    def _run(self, command: list[str], cwd: Path) -> str:
+    def _run(self, command: list[str], cwd: Path, **variables: str) -> str:
         identity = {"NAME": "Jukebox team", "EMAIL": "jukebox@localhost"}
         names = {f"GIT_{role}_{key}": v for role in ("AUTHOR", "COMMITTER") for key, v in identity.items()}
         # No settings of the user's own, such as a template folder or a credential store.
         git = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, **names}
-        environment = clean_environment(**{**self._environment, **git})
+        environment = clean_environment(**{**self._environment, **git, **variables})
         done = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
         )

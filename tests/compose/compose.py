@@ -67,8 +67,24 @@ class Compose:
 
     def up(self) -> None:
         """Start everything and wait for the end of the job that ends a first start."""
-        self("up", "--detach", "--no-build", timeout=1200)
-        self("logs", "--follow", "first-runs")
+        try:
+            self("up", "--detach", "--no-build", timeout=1200)
+        except RuntimeError as error:
+            jobs = self("logs", "--tail", "40", "airflow-init", "prepare")
+            raise RuntimeError(f"{error}\n{jobs}") from None
+        wait_until(
+            lambda: self._exit_code("first-runs") is not None, "the first start has ended", timeout=900
+        )
+        if self._exit_code("first-runs"):
+            raise RuntimeError(self("logs", "--tail", "40", "first-runs"))
+
+    def _exit_code(self, service: str) -> int | None:
+        ended = [
+            one["ExitCode"]
+            for one in self.containers()
+            if (one["Service"], one["State"]) == (service, "exited")
+        ]
+        return ended[0] if ended else None
 
     def containers(self) -> list[dict[str, Any]]:
         """Return all containers with state, health and exit code."""
