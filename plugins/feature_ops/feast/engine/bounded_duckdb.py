@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Limits:
     batch_bytes: int = 64 << 20
     sorted_bytes: int = 128 << 20
     folder: str | None = None
+
+    def rows_per_batch(self, rows: pa.RecordBatch) -> int:
+        """Return how many of these rows, at least one, make a batch, all batches being alike."""
+        batches = max(-(-rows.num_rows // self.batch_rows), -(-rows.nbytes // self.batch_bytes))
+        return int(-(-rows.num_rows // min(batches, rows.num_rows)))
 
 
 @contextmanager

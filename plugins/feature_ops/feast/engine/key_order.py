@@ -61,7 +61,6 @@ def _sorted(
     rows = pa.concat_batches(held)
     held.clear()
     order = pc.sort_indices(keys_of(rows))
-    pieces = max(-(-rows.num_rows // limits.batch_rows), -(-rows.nbytes // limits.batch_bytes))
-    size = -(-rows.num_rows // min(pieces, rows.num_rows))
+    size = limits.rows_per_batch(rows)
     for start in range(0, rows.num_rows, size):
         yield rows.take(order.slice(start, size)), end if start + size >= rows.num_rows else before

@@ -149,8 +149,7 @@ class LatestRows:
         return (event >= first) & (event <= last)
 
     def _cut(self, batch: pa.RecordBatch, seen: int, scanned: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-        pieces = min(batch.num_rows, -(-batch.nbytes // self.limits.batch_bytes)) or 1
-        rows = -(-batch.num_rows // pieces)
+        rows = self.limits.rows_per_batch(batch)
         for start in range(0, batch.num_rows, rows):
             is_last = start + rows >= batch.num_rows
             yield batch.slice(start, rows), seen + scanned if is_last else seen
