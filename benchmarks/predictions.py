@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import online_reads
 from benchmarks.jukebox_servers import PROJECT, JukeboxServers
 from benchmarks.load import Client, HttpConnection, InstantServer, Load, measure
 
@@ -205,7 +204,6 @@ def main() -> None:
         try:
             servers.start(lambda line: print(f"  {line}", file=sys.stderr, flush=True))
             table, limits = compare(servers, arguments.repeats, arguments.seconds)
-            reads = online_reads.table(servers.feature_repo, servers.model, servers.songs)
         finally:
             servers.stop()
     print(f"\nPredictions, medians of {arguments.repeats} rounds of {arguments.seconds:g} s.")
@@ -214,8 +212,6 @@ def main() -> None:
     print("\nWhat those who ask can do:")
     for line in limits:
         print(f"  {line}")
-    print("\nReading features inside one process, medians of the quietest round:\n")
-    print(reads.round(2).to_string())
     print(f"\n{where}")
 
 
