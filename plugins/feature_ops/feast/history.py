@@ -221,15 +221,11 @@ class History:
     ) -> bool:
         import duckdb
 
+        from feature_ops.feast.engine.bounded_duckdb import duckdb_options
+
         keys = [f"key_{place}" for place, _ in enumerate(key)]
         by = ", ".join([*keys, "event_time"])
-        options = {
-            "memory_limit": get_settings().memory_limit,
-            "temp_directory": str(folder),
-            "threads": 2,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
+        options = duckdb_options(get_settings().memory_limit, 2, str(folder))
         with duckdb.connect(config=options) as connection:
             connection.register("pending_rows", self._keys_and_times(pending, key))
             connection.execute("CREATE TABLE pending AS FROM pending_rows")

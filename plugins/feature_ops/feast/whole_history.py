@@ -97,14 +97,9 @@ class WholeHistory:
     def _newest_rows(self, folder: Path, backfill: Backfill) -> Iterator[_NewestRows]:
         import duckdb
 
-        options = {
-            "memory_limit": get_settings().memory_limit,
-            "temp_directory": str(folder),
-            "threads": 1,
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
+        from feature_ops.feast.engine.bounded_duckdb import duckdb_options
+
+        options = duckdb_options(get_settings().memory_limit, 1, str(folder))
         columns = list(_columns(self.view).values())
         with duckdb.connect(str(folder / "rows.duckdb"), config=options) as connection:
             connection.register("history", self._scan(columns))

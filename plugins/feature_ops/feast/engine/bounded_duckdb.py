@@ -45,13 +45,22 @@ def bounded_duckdb(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     with TemporaryDirectory(prefix="feature-ops-duckdb-", dir=limits.folder) as folder:
-        options: dict[str, Any] = {
-            "memory_limit": limits.memory,
-            "threads": limits.threads,
-            "temp_directory": folder,
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
+        options = duckdb_options(limits.memory, limits.threads, folder)
         with duckdb.connect(config=options) as connection:
             yield connection
+
+
+def duckdb_options(memory: str, threads: int, folder: str) -> dict[str, Any]:
+    """
+    Return the configuration of a database whose tables have no order of rows.
+
+    :param memory: in DuckDB's notation; more goes to the folder.
+    """
+    return {
+        "memory_limit": memory,
+        "threads": threads,
+        "temp_directory": folder,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
-from feature_ops.feast.engine.numbered import POSITION, NumberedRows
+from feature_ops.feast.engine.numbered import POSITION, NumberedRows, picked_rows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
 from feature_ops.feast.engine.source_files import bounded_scanner
 
@@ -90,20 +90,11 @@ class LatestRows:
         columns[EVENT_TIME] = pads.field(self.event_time)
         if self.created_time:
             columns[CREATED_TIME] = pads.field(self.created_time)
-        seen = 0
         scanner = self._scanner(self.dataset, columns, self._window(), _FILES_AT_ONCE)
-        for batch in scanner.to_batches():
-            latest = found.latest[seen : seen + batch.num_rows]
-            if len(latest) < batch.num_rows:
-                seen += batch.num_rows
-                break
-            if latest.any():
-                yield from self._cut(
-                    batch if latest.all() else batch.filter(pa.array(latest)), seen, batch.num_rows
-                )
-            seen += batch.num_rows
-        if seen != len(found.latest):
-            raise RuntimeError("the source's files changed while they were read")
+        for rows, before, after in picked_rows(scanner, found.latest):
+            size = self.limits.rows_per_batch(rows)
+            for start in range(0, rows.num_rows, size):
+                yield rows.slice(start, size), after if start + size >= rows.num_rows else before
 
     def _keys_and_times(self, dataset: pads.Dataset, sought: pa.Array | None = None) -> pads.Scanner:
         columns = {f"k{place}": self._comparable(column) for place, column in enumerate(self.keys.values())}
@@ -147,12 +138,6 @@ class LatestRows:
         last = pa.scalar(_in_unit(self.end, kind.unit, up=False)).cast(kind)
         event = pads.field(self.event_time)
         return (event >= first) & (event <= last)
-
-    def _cut(self, batch: pa.RecordBatch, seen: int, scanned: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-        rows = self.limits.rows_per_batch(batch)
-        for start in range(0, batch.num_rows, rows):
-            is_last = start + rows >= batch.num_rows
-            yield batch.slice(start, rows), seen + scanned if is_last else seen
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
@@ -28,3 +29,23 @@ class NumberedRows:
             numbers = np.arange(self.rows, self.rows + batch.num_rows)
             self.rows += batch.num_rows
             yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
+
+
+def picked_rows(
+    scanner: pads.Scanner, is_picked: npt.NDArray[np.bool_]
+) -> Iterator[tuple[pa.RecordBatch, int, int]]:
+    """
+    Yield rows of a scan, at least one at a time, and how many rows of it came before and with them.
+
+    :param is_picked: one entry per row, in the order in which they come.
+    :raises RuntimeError: the scan has another number of rows.
+    """
+    before = 0
+    for batch in scanner.to_batches():
+        after = before + batch.num_rows
+        picked = is_picked[before:after]
+        if len(picked) == batch.num_rows and picked.any():
+            yield batch if picked.all() else batch.filter(pa.array(picked)), before, after
+        before = after
+    if before != len(is_picked):
+        raise RuntimeError("the source's files changed while they were read")

@@ -8,7 +8,7 @@ found, so no value goes through any other representation than Arrow's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
-from feature_ops.feast.engine.numbered import POSITION, NumberedRows
+from feature_ops.feast.engine.numbered import POSITION, NumberedRows, picked_rows
 from feature_ops.feast.engine.source_files import bounded_scanner
 from feature_ops.feast.engine.wire import Ints
 from feature_ops.feast.offline.label_keys import comparable_keys, comparable_type
@@ -175,7 +175,8 @@ class PointInTimeJoin:
         wanted[positions[found]] = True
         columns = {name: pads.field(column) for name, column in self.history.features.items()}
         scanner = self._scanner(columns, window)
-        table = pa.Table.from_batches(_kept(scanner, wanted), scanner.projected_schema).combine_chunks()
+        batches = (batch for batch, _, _ in picked_rows(scanner, wanted))
+        table = pa.Table.from_batches(batches, scanner.projected_schema).combine_chunks()
         places = np.searchsorted(np.flatnonzero(wanted), positions)
         indices = pa.array(places, mask=~found)
         parts = [
@@ -199,16 +200,3 @@ class PointInTimeJoin:
         return bounded_scanner(
             self.history.dataset, columns, window, batch_rows=self.limits.batch_rows, files_at_once=8
         )
-
-
-def _kept(scanner: pads.Scanner, wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
-    seen = 0
-    for batch in scanner.to_batches():
-        some = wanted[seen : seen + batch.num_rows]
-        seen += batch.num_rows
-        if len(some) < batch.num_rows:
-            break
-        if some.any():
-            yield batch.filter(pa.array(some))
-    if seen != len(wanted):
-        raise RuntimeError("the source's files changed while they were read")
