@@ -1,8 +1,9 @@
-"""Tells how far a load is: to Feast's bar, and to the log now and then."""
+"""Tells how far a load is: to Feast's bar on a terminal, and to the log now and then."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +19,14 @@ class Progress:
 
     :param view: the view's name.
     :param total: how many rows are to be sent.
-    :param bar: makes a progress bar of so many rows; None for no bar.
+    :param bar: makes a progress bar of so many rows on the terminal, if there is one; None for no bar.
     :param began: when the load began, by the monotonic clock.
     """
 
     def __init__(self, view: str, total: int, bar: Callable[[int], Any] | None, began: float) -> None:
         self._view, self._total = view, total
-        self._bar = bar(total) if bar and total else None
+        # Elsewhere, as in the log of a task, it is one line too many, and told as an error.
+        self._bar = bar(total) if bar and total and sys.stderr.isatty() else None
         self._began = self._told = began
         self._first_sent = time.monotonic()
         self._sent = self._written = 0
@@ -55,8 +57,8 @@ class Progress:
             self._bar.close()
         seconds = max(time.monotonic() - self._began, 1e-6)
         log.info(
-            "%s: %s rows written, the latest of %s, in %.1f s (%s rows/s)",
-            *(self._view, f"{self._written:,}", f"{looked_at:,}", seconds),
-            f"{self._written / seconds:,.0f}",
+            "%s: %s row%s written, the latest of %s, in %.1f s (%s rows/s)",
+            *(self._view, f"{self._written:,}", "" if self._written == 1 else "s"),
+            *(f"{looked_at:,}", seconds, f"{self._written / seconds:,.0f}"),
         )
         return self._written

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import re
+import sys
 import time
 
 import pytest
@@ -22,10 +24,22 @@ class Bar:
         self.closed = True
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def no_bar(total: int) -> Bar:
+    raise AssertionError("there is no place for a bar")
+
+
 def test_rows_percent_rate_and_what_is_left_are_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
     bars: list[Bar] = []
 
@@ -48,11 +62,26 @@ def test_rows_percent_rate_and_what_is_left_are_told(
     assert [(bar.total, bar.count, bar.closed) for bar in bars] == [(4_000, 4_000, True)]
 
 
-def test_where_nothing_is_to_be_sent_there_is_no_bar(caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_is_to_be_sent_there_is_no_bar(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
+    monkeypatch.setattr(sys, "stderr", Terminal())
 
-    assert Progress("songs", 0, Bar, time.monotonic()).end(7) == 0
+    assert Progress("songs", 0, no_bar, time.monotonic()).end(7) == 0
     assert "songs: 0 rows written, the latest of 7" in caplog.text
+
+
+def test_a_log_that_is_no_terminal_gets_no_bar(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    told = Progress("songs", 1, no_bar, time.monotonic())
+    told.add(1, 1)
+
+    assert told.end(1) == 1
+    assert caplog.messages[-1].startswith("songs: 1 row written, the latest of 1, in ")
 
 
 def test_a_load_of_seconds_has_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
