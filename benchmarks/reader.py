@@ -31,7 +31,7 @@ SONGS = 1_000
 IMPORTS = ("stock", "not instrumented")
 # How many songs are read at once, and how often in a round.
 _CALLS = {1: 500, 100: 100}
-_ROUNDS = 7
+_ROUNDS = 15
 _SERVICE = "thirteen"
 Call = Callable[[list[str]], object]
 
