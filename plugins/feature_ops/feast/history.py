@@ -219,14 +219,12 @@ class History:
     def _repeats(
         self, pending: Sequence[str], rivals: Sequence[str], folder: Path, key: Sequence[str]
     ) -> bool:
-        import duckdb
-
-        from feature_ops.feast.engine.bounded_duckdb import duckdb_options
+        from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 
         keys = [f"key_{place}" for place, _ in enumerate(key)]
         by = ", ".join([*keys, "event_time"])
-        options = duckdb_options(get_settings().memory_limit, 2, str(folder))
-        with duckdb.connect(config=options) as connection:
+        limits = Limits(memory=get_settings().memory_limit, folder=str(folder))
+        with bounded_duckdb(limits) as connection:
             connection.register("pending_rows", self._keys_and_times(pending, key))
             connection.execute("CREATE TABLE pending AS FROM pending_rows")
             sought = connection.sql(

@@ -48,7 +48,7 @@ class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
     type: str = "feature_ops.feast.engine.ArrowEngine"
 
-    memory_limit: str = Field(default="400MB", description="What finding the latest rows may take in memory")
+    memory_limit: str = Field(default="128MB", description="What finding the latest rows may take in memory")
     threads: PositiveInt = Field(default=2, description="Threads that find the latest rows")
     batch_rows: PositiveInt = Field(default=16_384, description="Rows that are encoded and written together")
     batch_bytes: PositiveInt = Field(default=64 << 20, description="Bytes of such a batch")

@@ -26,7 +26,7 @@ class Limits:
     :param folder: where to spill to; the system's temporary folder if None.
     """
 
-    memory: str = "400MB"
+    memory: str = "128MB"
     threads: int = 2
     batch_rows: int = 16_384
     batch_bytes: int = 64 << 20
@@ -41,13 +41,22 @@ class Limits:
 
 @contextmanager
 def bounded_duckdb(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection to an empty database; what it spilled is removed at the end."""
+    """
+    Yield a connection to an empty database; what it spilled is removed at the end.
+
+    :raises MemoryError: what is done in the block needs more than the limit, in spite of the spilling.
+    """
     import duckdb
 
     with TemporaryDirectory(prefix="feature-ops-duckdb-", dir=limits.folder) as folder:
         options = duckdb_options(limits.memory, limits.threads, folder)
-        with duckdb.connect(config=options) as connection:
-            yield connection
+        try:
+            with duckdb.connect(config=options) as connection:
+                yield connection
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryError(
+                f"DuckDB needs more than its memory_limit of {limits.memory}: raise it"
+            ) from error
 
 
 def duckdb_options(memory: str, threads: int, folder: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from feature_ops.feast.engine.source_files import bounded_scanner
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
+# Of a SHA-256 in DuckDB, which gives it as text.
+_DIGEST_BYTES = 64
 # So many keys are sought by name among the rivals; more are cheaper found by reading all.
 _KEYS_SOUGHT = 10_000
 # Files that are read at once: of keys and times many fit into memory, of whole rows few.
@@ -59,13 +61,13 @@ class LatestRows:
 
     def find(self) -> Found:
         """Find which rows are the latest of their keys; among equals the last one in the files' order."""
-        reader = _WithRivals(self._keys_and_times(self.dataset), self._rival_keys_and_times)
-        names = [f"k{place}" for place in range(len(self.keys))]
+        reader = self._numbered_rows()
+        keys = [self._short_key(f"k{place}", column) for place, column in enumerate(self.keys.values())]
         created = f"coalesce(created, {_LIMITS.min})" if self.created_time else "0"
         # Columns are named by place and position: nothing of the user's gets into the statement.
         query = (
             f"SELECT max(struct_pack(t := event, c := {created}, p := {POSITION})).p AS {POSITION} "  # noqa: S608
-            "FROM rows" + (f" GROUP BY {', '.join(names)}" if names else "")
+            "FROM rows" + (f" GROUP BY {', '.join(keys)}" if keys else "")
         )
         latest = np.zeros(0, np.bool_)
         with bounded_duckdb(self.limits) as connection:
@@ -96,6 +98,12 @@ class LatestRows:
             for start in range(0, rows.num_rows, size):
                 yield rows.slice(start, size), after if start + size >= rows.num_rows else before
 
+    def _numbered_rows(self) -> NumberedRows:
+        rows, rivals = self._keys_and_times(self.dataset), self.rivals
+        if rivals is None:
+            return NumberedRows(rows)
+        return _WithRivals(rows, lambda few: self._keys_and_times(rivals, few if self.keys else None))
+
     def _keys_and_times(self, dataset: pads.Dataset, sought: pa.Array | None = None) -> pads.Scanner:
         columns = {f"k{place}": self._comparable(column) for place, column in enumerate(self.keys.values())}
         # As numbers: DuckDB needs an extension for some of what can be done with zoned times.
@@ -107,11 +115,6 @@ class LatestRows:
             rows = rows & columns["k0"].isin(sought)
         return self._scanner(dataset, columns, rows, _NARROW_FILES_AT_ONCE)
 
-    def _rival_keys_and_times(self, few_keys: pa.Array | None) -> pads.Scanner | None:
-        if self.rivals is None:
-            return None
-        return self._keys_and_times(self.rivals, few_keys if self.keys else None)
-
     def _comparable(self, column: str) -> pads.Expression:
         kind = self.dataset.schema.field(column).type
         if pa.types.is_timestamp(kind):
@@ -119,6 +122,18 @@ class LatestRows:
         if pa.types.is_dictionary(kind):
             return pads.field(column).cast(kind.value_type)
         return pads.field(column)
+
+    def _short_key(self, name: str, column: str) -> str:
+        """Return what DuckDB is to keep of a key: of a long one its SHA-256, which no short one is."""
+        kind = self.dataset.schema.field(column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            length, digest = "strlen", f"sha256({name})"
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            length, digest = "octet_length", f"encode(sha256({name}))"
+        else:
+            return name
+        return f"CASE WHEN {length}({name}) < {_DIGEST_BYTES} THEN {name} ELSE {digest} END"
 
     def _scanner(
         self,
@@ -156,9 +171,7 @@ class Found:
 class _WithRivals(NumberedRows):
     """Numbers rows, and has those of rivals after them, whose number is -1."""
 
-    def __init__(
-        self, scanner: pads.Scanner, rivals: Callable[[pa.Array | None], pads.Scanner | None]
-    ) -> None:
+    def __init__(self, scanner: pads.Scanner, rivals: Callable[[pa.Array | None], pads.Scanner]) -> None:
         super().__init__(scanner)
         self._rivals = rivals
 
@@ -169,8 +182,7 @@ class _WithRivals(NumberedRows):
                 keys.append(batch.column(0))
             yield batch
         few = pa.concat_arrays(keys).unique() if keys and self.rows <= _KEYS_SOUGHT else None
-        rivals = self._rivals(few)
-        for batch in rivals.to_batches() if rivals else ():
+        for batch in self._rivals(few).to_batches():
             numbers = np.full(batch.num_rows, -1)
             yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(numbers)], schema=schema)
 

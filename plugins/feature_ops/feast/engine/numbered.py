@@ -40,12 +40,13 @@ def picked_rows(
     :param is_picked: one entry per row, in the order in which they come.
     :raises RuntimeError: the scan has another number of rows.
     """
-    before = 0
+    after = 0
     for batch in scanner.to_batches():
-        after = before + batch.num_rows
+        before, after = after, after + batch.num_rows
         picked = is_picked[before:after]
-        if len(picked) == batch.num_rows and picked.any():
+        if len(picked) < batch.num_rows:
+            break
+        if picked.any():
             yield batch if picked.all() else batch.filter(pa.array(picked)), before, after
-        before = after
-    if before != len(is_picked):
+    if after != len(is_picked):
         raise RuntimeError("the source's files changed while they were read")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,42 @@ def test_keys_of_every_type_are_told_apart(
     assert found == sorted(last.values())
 
 
+def keyed(folder: Path, keys: pa.Array) -> pads.Dataset:
+    """Write rows of one time, one for each key, each with its place as value."""
+    count = len(keys)
+    times = pa.array([START] * count, SCHEMA.field("happened").type)
+    table = pa.table({"song": keys, "value": pa.array(range(count), pa.int64()), "happened": times})
+    pq.write_table(table, folder / "keyed.parquet")
+    return pads.dataset(folder / "keyed.parquet")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()], ids=str)
+def test_long_keys_are_told_apart_from_each_other_and_from_their_digests(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    long = "x" * 1000
+    keys = [long, sha256(long.encode()).hexdigest(), long + "x", "x" * 63, "x" * 64, long]
+    dataset = keyed(tmp_path, pa.array(keys).cast(kind))
+
+    assert values_of(latest_of(dataset, ["song"], created=None)) == [1, 2, 3, 4, 5]
+
+
+def test_keys_that_are_larger_than_the_memory_are_found(tmp_path: Path) -> None:
+    keys = pa.array([f"{number:03d}" + "x" * (1 << 20) for number in [*range(40), 7]])
+    dataset = keyed(tmp_path, keys)
+
+    found = values_of(latest_of(dataset, ["song"], created=None, memory="16MB", threads=1))
+
+    assert found == [*range(7), *range(8, 41)]
+
+
+def test_too_little_memory_to_spill_is_told_with_its_setting(tmp_path: Path) -> None:
+    dataset = keyed(tmp_path, pa.array([f"{number:030d}" for number in range(10_000)]))
+
+    with pytest.raises(MemoryError, match="memory_limit of 1MB: raise it"):
+        latest_of(dataset, ["song"], created=None, memory="1MB").find()
+
+
 def test_a_row_without_an_event_time_is_not_in_any_window(tmp_path: Path) -> None:
     dataset = in_files(tmp_path, [("a", 0, None, None)], 1, 1)
 
@@ -229,17 +266,8 @@ def test_the_created_time_is_handed_on(tmp_path: Path) -> None:
 
 def test_what_memory_does_not_hold_goes_to_disk(tmp_path: Path) -> None:
     count = 60_000
-    table = pa.table(
-        {
-            "song": [f"{number % (count // 2):030d}" for number in range(count)],
-            "value": pa.array(range(count), pa.int64()),
-            "happened": pa.array([START] * count, SCHEMA.field("happened").type),
-        }
-    )
-    pq.write_table(table, tmp_path / "many.parquet")
-    rows = latest_of(
-        pads.dataset(tmp_path / "many.parquet"), ["song"], created=None, memory="16MB", threads=1
-    )
+    dataset = keyed(tmp_path, pa.array([f"{number % (count // 2):030d}" for number in range(count)]))
+    rows = latest_of(dataset, ["song"], created=None, memory="16MB", threads=1)
 
     assert values_of(rows) == list(range(count // 2, count))
 
@@ -254,10 +282,15 @@ def test_a_batch_is_cut_where_its_rows_are_large(tmp_path: Path) -> None:
     assert max(sizes) < 8
 
 
-def test_files_that_change_meanwhile_are_noticed(tmp_path: Path) -> None:
-    before = latest_of(in_files(tmp_path, [("a", 0, 1, None)], 9, 9), ["song"])
+@pytest.mark.parametrize("batch_rows", [1, 9])
+@pytest.mark.parametrize(("rows_before", "rows_after"), [(1, 2), (2, 1)])
+def test_files_that_change_meanwhile_are_noticed(
+    tmp_path: Path, rows_before: int, rows_after: int, batch_rows: int
+) -> None:
+    rows = [("a", 0, 1, None), ("b", 0, 1, None)]
+    before = latest_of(in_files(tmp_path, rows[:rows_before], 9, 9), ["song"])
     found = before.find()
-    after = latest_of(in_files(tmp_path, [("a", 0, 1, None), ("b", 0, 1, None)], 9, 9), ["song"])
+    after = latest_of(in_files(tmp_path, rows[:rows_after], 9, 9), ["song"], batch_rows=batch_rows)
 
     with pytest.raises(RuntimeError, match="changed"):
         list(after.batches(found))
