@@ -48,12 +48,16 @@ class ArrowEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
     type: str = "feature_ops.feast.engine.ArrowEngine"
 
-    memory_limit: str = Field(default="128MB", description="What finding the latest rows may take in memory")
-    threads: PositiveInt = Field(default=2, description="Threads that find the latest rows")
-    batch_rows: PositiveInt = Field(default=16_384, description="Rows that are encoded and written together")
-    batch_bytes: PositiveInt = Field(default=64 << 20, description="Bytes of such a batch")
+    memory_limit: str = Field(
+        default=Limits.memory, description="What finding the latest rows may take in memory"
+    )
+    threads: PositiveInt = Field(default=Limits.threads, description="Threads that find the latest rows")
+    batch_rows: PositiveInt = Field(
+        default=Limits.batch_rows, description="Rows that are encoded and written together"
+    )
+    batch_bytes: PositiveInt = Field(default=Limits.batch_bytes, description="Bytes of such a batch")
     sorted_bytes: PositiveInt = Field(
-        default=128 << 20,
+        default=Limits.sorted_bytes,
         le=1 << 30,
         description="Bytes of the rows that are sorted together for PostgreSQL and SQLite",
     )

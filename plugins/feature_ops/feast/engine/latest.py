@@ -21,6 +21,7 @@ from feature_ops.feast.engine.bounded_duckdb import Limits, bounded_duckdb
 from feature_ops.feast.engine.numbered import POSITION, NumberedRows, picked_rows
 from feature_ops.feast.engine.rows import CREATED_TIME, EVENT_TIME
 from feature_ops.feast.engine.source_files import bounded_scanner
+from feature_ops.feast.engine.values import is_bytes, is_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMITS = np.iinfo(np.int64)
@@ -126,10 +127,9 @@ class LatestRows:
     def _short_key(self, name: str, column: str) -> str:
         """Return what DuckDB is to keep of a key: of a long one its SHA-256, which no short one is."""
         kind = self.dataset.schema.field(column).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if is_text(kind):
             length, digest = "strlen", f"sha256({name})"
-        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        elif is_bytes(kind):
             length, digest = "octet_length", f"encode(sha256({name}))"
         else:
             return name

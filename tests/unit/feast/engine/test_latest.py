@@ -205,6 +205,12 @@ def test_long_keys_are_told_apart_from_each_other_and_from_their_digests(
     assert values_of(latest_of(dataset, ["song"], created=None)) == [1, 2, 3, 4, 5]
 
 
+def test_long_keys_of_one_length_are_told_apart(tmp_path: Path) -> None:
+    keys = pa.array([b"x" * 80, b"x" * 79 + b"y", b"x" * 80], pa.binary(80))
+
+    assert values_of(latest_of(keyed(tmp_path, keys), ["song"], created=None)) == [1, 2]
+
+
 def test_keys_that_are_larger_than_the_memory_are_found(tmp_path: Path) -> None:
     keys = pa.array([f"{number:03d}" + "x" * (1 << 20) for number in [*range(40), 7]])
     dataset = keyed(tmp_path, keys)
