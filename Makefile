@@ -52,8 +52,8 @@ story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parqu
 
 .PHONY: test
 test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
-	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/unit tests/integration)
-	@$(if $(ARGS),,$(BIN)/python -m pytest tests/e2e)
+	@# Three processes on two cores: the end-to-end tests, which share one, wait most of the time.
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=3 --dist=loadscope --no-loadscope-reorder)
 
 .PHONY: test-containers
 test-containers: $(READY)  ## Bring the containers up on podman, use them, kill some (needs root, Debian's podman)

@@ -7,11 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.programs import need
+from tests.support.distribution import FilesAndStack, in_order
+from tests.support.time_by_group import table
 
 # Child processes of tests (`python -m demo...`, Feast's repository) find the project as we do.
 PROJECT = Path(__file__).resolve().parents[1]
@@ -19,26 +22,27 @@ for folder in (PROJECT, PROJECT / "plugins", PROJECT / "dags"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-# Files of minutes, the longest first: begun last, one of them would leave the other process without work.
-LONG = (
-    "test_model_of_history.py",
-    "test_training_in_a_pod.py",
-    "test_cut_connections.py",
-    "test_kill_matrix.py",
-    "test_guide.py",
-    "test_three_views.py",
-)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndStack:
+    """Spread the tests over workers."""
+    return FilesAndStack(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what is fast, then with the long files; all others stay as they are."""
-    unit = PROJECT / "tests" / "unit"
+    """Order the tests so that all workers are busy until the end."""
+    items[:] = in_order(items)
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        name = item.path.name
-        return not item.path.is_relative_to(unit), LONG.index(name) if name in LONG else len(LONG)
 
-    items.sort(key=place)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the time of each group of tests."""
+    reports = [one for kind in ("passed", "failed", "error") for one in terminalreporter.stats.get(kind, ())]
+    # Setup and teardown of tests that passed are listed without a kind.
+    reports += [one for one in terminalreporter.stats.get("", ()) if isinstance(one, pytest.TestReport)]
+    if len({one.nodeid for one in reports}) > 1:
+        terminalreporter.section("time by group")
+        for line in table(reports):
+            terminalreporter.write_line(line)
 
 
 def pytest_collection_finish() -> None:

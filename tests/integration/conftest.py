@@ -13,6 +13,7 @@ import pytest
 
 from demo.servers import Servers
 from feature_ops.settings import Settings, get_settings
+from tests.support.warm_python import WarmPython
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,30 @@ def servers() -> Iterator[Servers]:
     yield running
     running.stop()
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Starts programs in which everything that steps use is imported already."""
+    started = WarmPython()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with MLflow's tables, made once: its migrations take seconds."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_registered_models()
+    return file
+
+
+@pytest.fixture
+def mlflow_database(empty_mlflow_database: Path, tmp_path: Path) -> str:
+    """Tracking URI of an SQLite file with MLflow's tables and nothing in them."""
+    return f"sqlite:///{shutil.copy(empty_mlflow_database, tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
-"""The model's image, built from its own Dockerfile on a base that is made here: no registry is asked."""
+"""Images built from the project's Dockerfiles on a base that is made here: no registry is needed."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from tests.kubernetes.podman import Podman
 
 PROJECT = Path(__file__).resolve().parents[2]
+MODEL_DOCKERFILE = PROJECT / "model" / "Dockerfile"
 # What the image is made of.
 _FILES = (
     "model/Dockerfile",
@@ -27,23 +27,12 @@ _FILES = (
 # The name that the Dockerfile asks for.
 BASE = "localhost/python:3.11-slim"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-_BASE_ENVIRONMENT = {
+BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     # pip and what it runs trust what this machine trusts.
     "PIP_CERT": _CERTIFICATES,
     "SSL_CERT_FILE": _CERTIFICATES,
 }
-
-
-def model_image(podman: Podman) -> str:
-    """Return the name of the image, built unless there is one of the same files."""
-    name = f"localhost/jukebox:{_content_hash()}"
-    # Tests in two processes need one image.
-    with Path(tempfile.gettempdir(), "feature-ops-model-image.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if podman.attempt("image", "exists", name) is None:
-            _build(podman, name)
-    return name
 
 
 def ensure_base(podman: Podman) -> None:
@@ -59,12 +48,8 @@ def build_from(podman: Podman, name: str, context: Path, dockerfile: Path) -> No
     podman.run([*build, "--tag", name, str(context)])
 
 
-def _build(podman: Podman, name: str) -> None:
-    ensure_base(podman)
-    build_from(podman, name, PROJECT, PROJECT / "model" / "Dockerfile")
-
-
-def _content_hash() -> str:
+def model_content_hash() -> str:
+    """Return a hash of the files that the model's image is made of."""
     digest = hashlib.sha256()
     for file in sorted(file for pattern in _FILES for file in PROJECT.glob(pattern)):
         if file.is_file() and file.suffix != ".pyc":
@@ -86,5 +71,5 @@ def _make_base(podman: Podman) -> None:
         (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         archive = Path(folder, "base.tar")
         subprocess.run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], check=True)
-        changes = [f"--change=ENV {name}={value}" for name, value in _BASE_ENVIRONMENT.items()]
+        changes = [f"--change=ENV {name}={value}" for name, value in BASE_ENVIRONMENT.items()]
         podman("import", *changes, str(archive), BASE)

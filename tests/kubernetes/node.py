@@ -12,7 +12,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ class Node:
     """
     :param secrets: the cluster's secrets: entries by name.
     :param labels: of the node.
+    :param host_folders: folders of this machine that each container sees, read-only.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Node:
         podman: Podman,
         secrets: Mapping[str, Mapping[str, str]],
         labels: Mapping[str, str] | None = None,
+        host_folders: Sequence[Path] = (),
     ) -> None:
         self._podman, self.secrets, self.labels = podman, secrets, labels or {}
+        self._host_folders = host_folders
 
     def take(self, pod: dict[str, Any], tell: Tell) -> Container:
         """Run a pod; its ``status`` is kept up to date from then on."""
-        container = Container(self._podman, self.secrets, self.labels, pod, tell)
+        container = Container(self._podman, self.secrets, self.labels, pod, tell, self._host_folders)
         container.start()
         return container
 
@@ -65,8 +68,10 @@ class Container(threading.Thread):
         labels: Mapping[str, str],
         pod: dict[str, Any],
         tell: Tell,
+        host_folders: Sequence[Path] = (),
     ) -> None:
         super().__init__(name=pod["metadata"]["name"], daemon=True)
+        self._host_folders = host_folders
         self._podman, self._secrets, self._labels, self._pod, self._tell = podman, secrets, labels, pod, tell
         self._folder = podman.home / pod["metadata"]["name"]
         self._wanted = threading.Event()
@@ -167,6 +172,7 @@ class Container(threading.Thread):
         (container,) = pod["spec"]["containers"]
         for mount in container.get("volumeMounts", ()):
             mount["name"] = f"{self.name}-{mount['name']}"
+        self._mount_host_folders(pod["spec"], container)
         of_secrets: dict[str, str] = {}
         for source in container.pop("envFrom", ()):
             name = source["secretRef"]["name"]
@@ -180,6 +186,14 @@ class Container(threading.Thread):
             *({"name": name, "value": value} for name, value in of_secrets.items() if name not in known),
         ]
         return pod
+
+    def _mount_host_folders(self, spec: dict[str, Any], container: dict[str, Any]) -> None:
+        for number, folder in enumerate(self._host_folders):
+            name = f"{self.name}-host-{number}"
+            host = {"name": name, "hostPath": {"path": str(folder), "type": "Directory"}}
+            spec.setdefault("volumes", []).append(host)
+            mount = {"name": name, "mountPath": str(folder), "readOnly": True}
+            container.setdefault("volumeMounts", []).append(mount)
 
     def _follow(self) -> None:
         deadline = self._pod["spec"].get("activeDeadlineSeconds")

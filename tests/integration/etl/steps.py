@@ -1,9 +1,8 @@
 """
 The six steps of an ETL on a small dataset, as the scheduler would run them.
 
-As a program it runs steps in a process of its own: ``steps.py <dataset url> <step>...`` prints what
-each leaves behind (facts, task state, rendered fields, asset event) as JSON, and logs all it can.
-After the step ``die``, the process is killed as soon as DVC has pushed a file.
+:func:`main` runs steps in a process of its own: it prints what each leaves behind (facts, task state, rendered fields,
+asset event) as JSON, and logs all it can. After the step ``die``, the process is killed as soon as DVC has pushed a file.
 """
 
 from __future__ import annotations
@@ -209,7 +208,3 @@ def _note_child(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen":
         # Every child, however short its life.
         print("child:", arguments[1], file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

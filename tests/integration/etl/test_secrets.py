@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,8 +20,8 @@ import sqlalchemy
 from demo.servers import Servers
 from feature_ops.object_store import split_uri
 from feature_ops.settings import get_settings
-from tests.integration.etl import steps
 from tests.integration.etl.steps import STEPS, columns, put_source
+from tests.support.warm_python import Program, WarmPython
 
 WRONG = {name: f"wrong-{name}-s3cret" for name in ("s3", "git", "registry", "valkey")}
 
@@ -90,22 +89,17 @@ def search(servers: Servers, registry_url: str) -> Search:
 
 
 @pytest.fixture
-def child(feature_repo: Path) -> Callable[..., subprocess.Popen[bytes]]:
+def child(feature_repo: Path, warm_python: WarmPython) -> Callable[..., Program]:
     """Start steps in a process that knows the connections, and nothing else, by its environment."""
 
-    def start(url: str, *names: str, **connections: str) -> subprocess.Popen[bytes]:
+    def start(url: str, *names: str, **connections: str) -> Program:
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_SECRET", "AWS_ACCESS", "FEAST_"))
         }
-        return subprocess.Popen(
-            [sys.executable, steps.__file__, url, *names],
-            env={**kept, "PYTHONPATH": os.pathsep.join(sys.path), **connections},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        code = "import sys; from tests.integration.etl.steps import main; main(*sys.argv[1:])"
+        return warm_python.start(code, url, *names, environment={**kept, **connections})
 
     return start
 
@@ -143,7 +137,7 @@ def search_servers(search: Search, servers: Servers, registry_url: str, git_url:
 
 def test_d10_no_secret_is_anywhere_after_all_steps_and_after_a_kill(
     search: Search,
-    child: Callable[..., subprocess.Popen[bytes]],
+    child: Callable[..., Program],
     servers: Servers,
     registry_url: str,
     git_repository: Any,
@@ -154,18 +148,18 @@ def test_d10_no_secret_is_anywhere_after_all_steps_and_after_a_kill(
     with watched(search, work):
         killed = child(url, "die", *STEPS)
         for output in killed.communicate(timeout=240):
-            search.text("output of the killed run", output)
+            search.text("output of the killed run", output.encode())
         assert killed.returncode == -signal.SIGKILL
         assert list(work.rglob("git/config")), "a killed run leaves its folder"
         search.folder(work)
 
         output, errors = child(url, *STEPS).communicate(timeout=240)
-    search.text("what Airflow keeps", output)
-    search.text("logs and command lines", errors)
+    search.text("what Airflow keeps", output.encode())
+    search.text("logs and command lines", errors.encode())
     for step in STEPS:
-        assert f"{step} succeeded".encode() in errors
-    assert b"child: ['git'" in errors
-    assert b"DEBUG:botocore" in errors
+        assert f"{step} succeeded" in errors
+    assert "child: ['git'" in errors
+    assert "DEBUG:botocore" in errors
     assert json.loads(output.splitlines()[-1])["events"]["materialize"][0]["rows"] == 2
     assert list(work.iterdir()) == [], "the next run sweeps"
     search_servers(search, servers, registry_url, git_repository.url)
@@ -175,7 +169,7 @@ def test_d10_no_secret_is_anywhere_after_all_steps_and_after_a_kill(
 
 def test_d10_no_password_is_told_by_a_run_that_it_fails(
     search: Search,
-    child: Callable[..., subprocess.Popen[bytes]],
+    child: Callable[..., Program],
     servers: Servers,
     registry_url: str,
     feature_repo: Path,
@@ -191,25 +185,25 @@ def test_d10_no_password_is_told_by_a_run_that_it_fails(
             **changed_feast("FEAST_REGISTRY_URL", wrong_registry),
         }
         first = child(url, "ingest", "version", "materialize", **several)
-        told = b"".join(first.communicate(timeout=240))
-        search.text("wrong passwords of S3, git and registry", told)
+        told = "".join(first.communicate(timeout=240))
+        search.text("wrong passwords of S3, git and registry", told.encode())
         for words in (
-            b"cannot be read (SignatureDoesNotMatch)",
-            b"Authentication failed",
-            b"password authentication failed",
+            "cannot be read (SignatureDoesNotMatch)",
+            "Authentication failed",
+            "password authentication failed",
         ):
             assert words in told
         online = changed_feast("FEAST_ONLINE_STORE", wrong_valkey)
-        told = b"".join(child(url, *STEPS[:-1], **online).communicate(timeout=240))
-        search.text("a wrong password of Valkey", told)
-        assert b"does not accept the sign-in: correct user name and password" in told
+        told = "".join(child(url, *STEPS[:-1], **online).communicate(timeout=240))
+        search.text("a wrong password of Valkey", told.encode())
+        assert "does not accept the sign-in: correct user name and password" in told
     assert list(work.iterdir()) == []
     assert search.found == set()
 
 
 def test_a_signature_of_a_dataset_url_is_told_nowhere(
     search: Search,
-    child: Callable[..., subprocess.Popen[bytes]],
+    child: Callable[..., Program],
     servers: Servers,
     registry_url: str,
     git_repository: Any,
@@ -230,11 +224,11 @@ def test_a_signature_of_a_dataset_url_is_told_nowhere(
         output, errors = good.communicate(timeout=240)
         expired = signed.replace(key, "missing.parquet")
         bad = child("", "ingest", FEATURE_OPS_ETL_DATASET_URL=expired, **settings)
-        told = b"".join(bad.communicate(timeout=240))
+        told = "".join(bad.communicate(timeout=240))
     for content in (output, errors, told):
-        search.text("what steps keep and log", content)
-    assert b"version succeeded" in errors
-    assert b"DEBUG:urllib3.connectionpool" in errors
-    assert re.search(rb"missing.parquet answered 40\d", told)
+        search.text("what steps keep and log", content.encode())
+    assert "version succeeded" in errors
+    assert "DEBUG:urllib3.connectionpool" in errors
+    assert re.search(r"missing.parquet answered 40\d", told)
     search_servers(search, servers, registry_url, git_repository.url)
     assert search.found == set()

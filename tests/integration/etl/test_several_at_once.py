@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from demo.connections import connection_variables
 from demo.servers import Servers
 from feature_ops.object_store import split_uri
 from tests.integration.etl.steps import CONFIGURATION, STEPS, TRACKS, put_source
+from tests.support.warm_python import Program, WarmPython
 
 PROJECT = Path(__file__).resolve().parents[3]
 Variables = dict[str, str]
@@ -68,46 +68,54 @@ print("proposals:", proposals)
 class Child:
     """A program that runs beside others."""
 
-    process: subprocess.Popen[str]
-
-    @classmethod
-    def start(cls, arguments: list[str], variables: Variables, folder: Path) -> Child:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            arguments,
-            env=environment,
-            cwd=folder,
-            text=True,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.STDOUT,
-        )
-        return cls(process)
+    program: Program
 
     def wait_until_ready(self) -> None:
-        assert self.process.stdout
         said = []
-        for line in self.process.stdout:
+        for line in self.program.stdout:
             if line == "ready\n":
                 return
             said.append(line)
         pytest.fail("".join(said))
 
     def go(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self.program.stdin.write("\n")
+        self.program.stdin.flush()
 
     def succeed(self) -> str:
         """Wait for its end; returns what it said."""
-        said, _ = self.process.communicate(timeout=150)
-        assert self.process.returncode == 0, said
+        said, _ = self.program.communicate(timeout=150)
+        assert self.program.wait(150) == 0, said
         return said
 
 
-def etl(url: str, run_id: str, *, together: str = "ingest", variables: Variables | None = None) -> Child:
-    return Child.start([sys.executable, "-c", RUN, url, run_id, together, *STEPS], variables or {}, PROJECT)
+@dataclass
+class Starter:
+    """Starts programs with everything imported, as Airflow's scheduler starts tasks."""
+
+    warm_python: WarmPython
+
+    def __call__(self, code: str, *arguments: str, variables: Variables | None = None, folder: Path = PROJECT) -> Child:
+        environment = {**os.environ, **(variables or {})}
+        program = self.warm_python.start(code, *arguments, environment=environment, folder=folder, joined=True)
+        return Child(program)
+
+    def etl(self, url: str, run_id: str, *, together: str = "ingest", variables: Variables | None = None) -> Child:
+        return self(RUN, url, run_id, together, *STEPS, variables=variables)
+
+    def feast(self, *arguments: str, repo: Path) -> Child:
+        """Start Feast's own command, as a user does."""
+        return self(FEAST, *arguments, folder=repo)
+
+    def online(self, repo: Path, variables: Variables | None = None) -> dict[str, int | None]:
+        """Return the features that predictions in a process of their own get."""
+        said = self(READ, variables=variables, folder=repo).succeed()
+        return json.loads(said.splitlines()[-1])
+
+
+@pytest.fixture
+def start(warm_python: WarmPython) -> Starter:
+    return Starter(warm_python)
 
 
 def file_of(number: int) -> dict[str, Any]:
@@ -174,6 +182,12 @@ def source(servers: Servers, feature_repo: Path) -> Callable[[int], str]:
     return lambda number: put_source(servers.object_store, file_of(number))
 
 
+FEAST = """
+import sys
+from feast.cli.cli import cli
+sys.argv[0] = "feast"
+cli()
+"""
 READ = """
 import json
 from feast import FeatureStore
@@ -182,21 +196,6 @@ rows = [{"id": key} for key in ("everyones", "of 1", "of 2", "of 3", "moving")]
 answer = store.get_online_features(store.get_feature_service("tracks_fs"), rows).to_dict()
 print(json.dumps(dict(zip(answer["id"], answer["plays"]))))
 """
-
-
-def online(repo: Path, variables: Variables | None = None) -> dict[str, int | None]:
-    """Return what predictions in a process of their own see."""
-    done = subprocess.run(
-        [sys.executable, "-c", READ],
-        env={**os.environ, **(variables or {})},
-        cwd=repo,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_together(*children: Child) -> list[str]:
@@ -208,33 +207,28 @@ def run_together(*children: Child) -> list[str]:
 
 
 def test_three_runs_at_once_without_a_pool(
-    source: Callable[[int], str], places: Places, feature_repo: Path
+    source: Callable[[int], str], places: Places, feature_repo: Path, start: Starter
 ) -> None:
-    run_together(*(etl(source(number), f"run {number}", together="validate") for number in (1, 2, 3)))
+    run_together(*(start.etl(source(number), f"run {number}", together="validate") for number in (1, 2, 3)))
 
     places.are_complete(3)
-    assert online(feature_repo) == ONLINE
-
-
-def feast(*arguments: str, repo: Path) -> Child:
-    """Start Feast's own command, as a person does."""
-    return Child.start([str(Path(sys.executable).with_name("feast")), *arguments], {}, repo)
+    assert start.online(feature_repo) == ONLINE
 
 
 def test_a_run_beside_a_persons_own_materialize_and_apply(
-    source: Callable[[int], str], places: Places, feature_repo: Path
+    source: Callable[[int], str], places: Places, feature_repo: Path, start: Starter
 ) -> None:
     (feature_repo / "definitions.py").write_text(
         "from tests.integration.etl.steps import TRACKS\n" + DEFINITIONS
     )
-    run, late = (etl(source(number), f"run {number}", together="materialize") for number in (2, 1))
+    run, late = (start.etl(source(number), f"run {number}", together="materialize") for number in (2, 1))
     for child in (run, late):
         child.wait_until_ready()
     persons = [
-        feast(
+        start.feast(
             "materialize", "2026-01-01T00:00:00", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", repo=feature_repo
         ),
-        feast("apply", repo=feature_repo),
+        start.feast("apply", repo=feature_repo),
     ]
     for child in (run, late):
         child.go()
@@ -242,7 +236,7 @@ def test_a_run_beside_a_persons_own_materialize_and_apply(
         child.succeed()
 
     places.are_complete(2)
-    assert online(feature_repo) == {**ONLINE, "of 3": None, "moving": 2}
+    assert start.online(feature_repo) == {**ONLINE, "of 3": None, "moving": 2}
 
 
 DEFINITIONS = """
@@ -266,7 +260,7 @@ tracks_fs = FeatureService(name="tracks_fs", features=[tracks], description="edi
 
 @pytest.fixture
 def second_stack(
-    servers: Servers, git_repository: Any, feature_repo: Path, tmp_path: Path
+    servers: Servers, git_repository: Any, feature_repo: Path, tmp_path: Path, start: Starter
 ) -> tuple[Path, Variables]:
     """Another registry and online store on the same git remote and bucket: its repository and variables."""
     repo = tmp_path / "second"
@@ -289,16 +283,20 @@ def second_stack(
         "FEATURE_OPS_WORK_DIR": str(repo / "work"),
     }
     code = "from pathlib import Path; from tests.integration.etl.steps import *; apply_definitions(Path('.'))"
-    Child.start([sys.executable, "-c", code], variables, repo).succeed()
+    start(code, variables=variables, folder=repo).succeed()
     return repo, variables
 
 
 def test_two_stacks_on_one_git_remote_and_bucket(
-    source: Callable[[int], str], places: Places, feature_repo: Path, second_stack: tuple[Path, Variables]
+    source: Callable[[int], str],
+    places: Places,
+    feature_repo: Path,
+    second_stack: tuple[Path, Variables],
+    start: Starter,
 ) -> None:
     repo, variables = second_stack
-    first = etl(source(1), "run 1", together="judged")
-    second = etl(source(2), "run 2", together="judged", variables=variables)
+    first = start.etl(source(1), "run 1", together="judged")
+    second = start.etl(source(2), "run 2", together="judged", variables=variables)
     said = run_together(first, second)
     # Both found the row that all have to be new; whoever came second found it known.
     assert sorted(line for text in said for line in text.splitlines() if line.startswith("proposals:")) == [
@@ -309,6 +307,6 @@ def test_two_stacks_on_one_git_remote_and_bucket(
 
     # Each has what the other brought once it has run after it.
     for number, more in ((3, {}), (3, variables)):
-        run_together(etl(source(number), f"run {number}", variables=more))
+        run_together(start.etl(source(number), f"run {number}", variables=more))
     places.are_complete(3)
-    assert online(feature_repo) == online(repo, variables) == ONLINE
+    assert start.online(feature_repo) == start.online(repo, variables) == ONLINE

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from conftest import Radio
 
+    from tests.support.warm_python import WarmPython
+
 
 def test_d5_the_first_load_ever_takes_rows_of_any_age(radio: Radio) -> None:
     first = radio.publish(("old", "1999-12-31T23:59:59", 0.1), ("new", "2024-05-01", 0.2))
@@ -142,7 +144,6 @@ def test_full_refresh_writes_every_key_again(radio: Radio) -> None:
 KILLED = """
 import os, pkgutil, signal, sys
 from types import SimpleNamespace
-sys.path[:] = sys.argv[3:]
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.feast.operators import MaterializeIncrementalOperator
 
@@ -162,16 +163,11 @@ operator.execute({"dag_run": SimpleNamespace(run_id="killed run"), "task_state_s
 """
 
 
-def kill_after(radio: Radio, place: str) -> None:
+def kill_after(radio: Radio, place: str, warm_python: WarmPython) -> None:
     """Run in a process of its own that is killed as soon as a function has done its work."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, place, radio.dataset.model_dump_json(), *sys.path],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    program = warm_python.start(KILLED, place, radio.dataset.model_dump_json())
+    _, said = program.communicate(timeout=120)
+    assert program.wait(120) == -signal.SIGKILL, said
 
 
 @pytest.mark.parametrize(
@@ -183,12 +179,14 @@ def kill_after(radio: Radio, place: str) -> None:
         "feature_ops.feast.ledger.Ledger.record",
     ],
 )
-def test_a_run_that_is_killed_is_completed_by_the_next(radio: Radio, place: str) -> None:
+def test_a_run_that_is_killed_is_completed_by_the_next(
+    radio: Radio, place: str, warm_python: WarmPython
+) -> None:
     radio.publish(("a", "2024-05-01", 0.5), ("d", "2024-05-01", 0.5))
     radio.materialize()
     radio.publish(("a", "2024-05-01", 0.25), ("b", "2024-06-01", 0.75))
 
-    kill_after(radio, place)
+    kill_after(radio, place, warm_python)
     assert radio.online("d") == {"d": 0.5}, "predictions go on"
 
     radio.publish(("c", "2024-07-01", 0.125), ("a", "2024-05-01", 0.375))

@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,20 +29,17 @@ from tests.integration.feast.changes import SERVICE, Changes, Run, StateStandIn
 
 TOY = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"), arguments={"labels": "x"})
 
-# Learns nothing: what it scores is in the commit, so that a test decides what the gates see.
+# Learns nothing and logs nothing: its scores are in the commit, so that a test decides what the gates see.
 TRAINER = """\
-import json, os, sys, boto3
-from mlflow import MlflowClient
+import json, sys, uuid, boto3
 
 given = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
 if {fails}:
     print("out of labels")
     sys.exit({fails})
-client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
-found = client.get_experiment_by_name("toy")
-run = client.create_run(found.experiment_id if found else client.create_experiment("toy"))
+run_id = uuid.uuid4().hex
 result = {{
-    "run_id": run.info.run_id, "artifact_uri": run.info.artifact_uri, "rows": {{"train": 8, "test": 2}},
+    "run_id": run_id, "artifact_uri": "mlflow-artifacts:/toy/" + run_id, "rows": {{"train": 8, "test": 2}},
     "features": {features}, "metrics": {{"top5": {top5}, "log_loss": 1.0}},
     "git_commit": given["revision"], "dataset_version": given["dataset-version"],
     "definition_hash": given["definition-hash"], "seconds": 0.1,
@@ -128,13 +124,12 @@ class Team:
 @pytest.fixture
 def team(
     applied: Changes,
-    tmp_path: Path,
+    mlflow_database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Team]:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    registry = ModelRegistry(uri, "toy")
+    registry = ModelRegistry(mlflow_database, "toy")
     service = ServiceStandIn(registry)
-    monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", mlflow_database)
     monkeypatch.setenv("FEATURE_OPS_TEST_SERVICE_URL", service.url)
     get_settings.cache_clear()
     yield Team(applied, registry, service)

@@ -507,7 +507,7 @@ def house(
 @pytest.mark.timeout(FUZZ_EXAMPLES * 10 or 900)
 def test_every_sequence_of_runs_leaves_what_the_model_says(house: House) -> None:
     @settings(
-        max_examples=FUZZ_EXAMPLES or 60,
+        max_examples=FUZZ_EXAMPLES or 30,
         derandomize=not FUZZ_EXAMPLES,
         database=None,
         deadline=None,

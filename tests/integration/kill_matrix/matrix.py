@@ -12,6 +12,7 @@ from tests.integration.kill_matrix.calls import run_and_die, run_undisturbed
 from tests.integration.kill_matrix.etl import World, run
 from tests.integration.kill_matrix.nursery import Nursery
 from tests.integration.kill_matrix.world import Worlds, inside, writes_noted
+from tests.support.warm_python import WarmPython
 
 Moment = tuple[str, CommitPoint, str]
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -63,11 +64,11 @@ def completed(world: World, run_id: str, *, full_refresh: bool = False) -> Call:
 class Matrix:
     """Makes worlds, has workers work in them, two at a time, and knows undisturbed worlds."""
 
-    def __init__(self, worlds: Worlds, name: str) -> None:
+    def __init__(self, worlds: Worlds, name: str, warm_python: WarmPython) -> None:
         self._worlds, self._name = worlds, name
         self._made: list[World] = []
         self._wanted: dict[tuple[str, ...], dict[str, Any]] = {}
-        self.nursery = Nursery()
+        self.nursery = Nursery(warm_python)
 
     def new_world(self) -> World:
         world = self._worlds.make(f"{self._name}-{len(self._made)}")
@@ -98,13 +99,14 @@ class Matrix:
 
 
 @contextmanager
-def matrix_of(worlds: Worlds, name: str) -> Iterator[Matrix]:
+def matrix_of(worlds: Worlds, name: str, warm_python: WarmPython) -> Iterator[Matrix]:
     """
     Yield a matrix, and remove its worlds afterwards.
 
     :param name: a word that no other matrix on the same servers has.
+    :param warm_python: starts the workers.
     """
     with ExitStack() as stack:
-        matrix = Matrix(worlds, name)
+        matrix = Matrix(worlds, name, warm_python)
         stack.callback(matrix.close)
         yield matrix

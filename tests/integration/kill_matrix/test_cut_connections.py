@@ -18,6 +18,7 @@ from tests.integration.kill_matrix.etl import run
 from tests.integration.kill_matrix.matrix import Matrix, completed, matrix_of
 from tests.integration.kill_matrix.nursery import Ended
 from tests.integration.kill_matrix.world import Worlds, differences, inside
+from tests.support.warm_python import WarmPython
 
 # What the scheduler keeps goes to none of the four servers.
 _KEPT_BY_THE_SCHEDULER = {CommitPoint.RESULT_KEPT, CommitPoint.EVENT_ANNOUNCED, CommitPoint.SUMMARY_TOLD}
@@ -109,6 +110,9 @@ def _is_case_of_its_own(use: Use, fault: Fault) -> bool:
     if fault is Fault.CUT_AFTER:
         # Else it is the same as before the next point.
         return use.last
+    if fault is Fault.ANSWER_LOST_ONCE:
+        # A read whose answer is lost is the same wherever its client sends it: once per step and server.
+        return use.writes or use.last
     # Where nothing was written, a server that goes away with its answer has gone away before.
     return fault is not Fault.ANSWER_LOST or use.writes
 
@@ -141,8 +145,8 @@ class Cuts:
 
 
 @pytest.fixture(scope="module")
-def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "cut") as made:
+def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "cut", warm_python) as made:
         yield made
 
 

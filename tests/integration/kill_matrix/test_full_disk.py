@@ -14,6 +14,7 @@ from demo.servers import Servers
 from tests.integration.kill_matrix.calls import run_in_a_full_folder
 from tests.integration.kill_matrix.matrix import Matrix, matrix_of
 from tests.integration.kill_matrix.world import Worlds, differences
+from tests.support.warm_python import WarmPython
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def matrix(servers: Servers, tmp_path: Path) -> Iterator[Matrix]:
-    with matrix_of(Worlds(servers, tmp_path), "full") as made:
+def matrix(servers: Servers, tmp_path: Path, warm_python: WarmPython) -> Iterator[Matrix]:
+    with matrix_of(Worlds(servers, tmp_path), "full", warm_python) as made:
         yield made
 
 

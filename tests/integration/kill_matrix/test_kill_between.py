@@ -16,6 +16,7 @@ from feature_ops.datasets import stage
 from tests.integration.kill_matrix.etl import World
 from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, watch
 from tests.integration.kill_matrix.world import SOURCES, Worlds, differences, source_file
+from tests.support.warm_python import WarmPython
 
 # The smallest part that S3 takes: a source of so many bytes and a few more is sent in two.
 PART_SIZE = 5 << 20
@@ -23,8 +24,8 @@ SHARD_ROWS = 2
 
 
 @pytest.fixture(scope="module")
-def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "between") as made:
+def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "between", warm_python) as made:
         yield made
 
 

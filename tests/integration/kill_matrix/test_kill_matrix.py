@@ -17,6 +17,7 @@ from tests.integration.kill_matrix.etl import STEPS, World
 from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, watch
 from tests.integration.kill_matrix.nursery import Ended
 from tests.integration.kill_matrix.world import Worlds, differences
+from tests.support.warm_python import WarmPython
 
 # In a world that has a load behind it, the next one only writes what is new.
 _AFTER_AN_EARLIER_LOAD = {
@@ -112,8 +113,8 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "killed") as made:
+def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+    with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "killed", warm_python) as made:
         yield made
 
 

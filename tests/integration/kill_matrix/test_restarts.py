@@ -19,6 +19,7 @@ from tests.integration.kill_matrix.disturbed import ports_of, proxies_to, throug
 from tests.integration.kill_matrix.etl import STEPS, run
 from tests.integration.kill_matrix.matrix import Matrix, matrix_of
 from tests.integration.kill_matrix.world import Worlds, differences, inside
+from tests.support.warm_python import WarmPython
 
 # The process of each server, as its log is named.
 PROCESSES = {
@@ -41,8 +42,8 @@ def own_servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module")
-def matrix(own_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    with matrix_of(Worlds(own_servers, tmp_path_factory.mktemp("worlds")), "restarted") as made:
+def matrix(own_servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+    with matrix_of(Worlds(own_servers, tmp_path_factory.mktemp("worlds")), "restarted", warm_python) as made:
         yield made
 
 

@@ -25,7 +25,7 @@ from feature_ops.training.plan import TrainingPlan
 from feature_ops.training.recipe import Recipe
 from tests.conftest import PROJECT
 from tests.kubernetes.api_server import ApiServer
-from tests.kubernetes.image import model_image
+from tests.kubernetes.host_image import host_folders, host_model_image
 from tests.kubernetes.node import Node, container_names
 from tests.kubernetes.podman import Podman
 from tests.programs import need
@@ -37,14 +37,14 @@ COMMIT = "c0ffee" * 6 + "c0de"
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
     """Podman; where it is missing, tests say so and are skipped, and fail in CI."""
-    need("podman", "buildah", "runc", "debootstrap")
+    need("podman", "buildah", "runc")
     return Podman(tmp_path_factory.mktemp("podman"))
 
 
 @pytest.fixture(scope="session")
 def image(podman: Podman) -> str:
-    """The model's image, from its own Dockerfile."""
-    return model_image(podman)
+    """The model's image, from its own Dockerfile, on this machine's packages."""
+    return host_model_image(podman)
 
 
 def role() -> list[dict[str, Any]]:
@@ -60,7 +60,8 @@ def cluster(
 ) -> Iterator[ApiServer]:
     """A cluster, chosen by settings alone."""
     store = servers.object_store.environment()
-    api = ApiServer(Node(podman, {SECRET: store}), NAMESPACE, role())
+    node = Node(podman, {SECRET: store}, host_folders=host_folders())
+    api = ApiServer(node, NAMESPACE, role())
     api.start()
     for name, value in connection_variables(servers.object_store, "", "", "", {}).items():
         monkeypatch.setenv(name, value)

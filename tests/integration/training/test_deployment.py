@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -103,8 +102,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, servers: Servers, storage: Settings) -> Iterator[Place]:
-    place = Place(f"sqlite:///{tmp_path}/mlflow.db", servers)
+def place(mlflow_database: str, servers: Servers, storage: Settings) -> Iterator[Place]:
+    place = Place(mlflow_database, servers)
     yield place
     place.service.close()
 

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from demo.servers import Servers
 from feature_ops.settings import get_settings
 from tests.integration.conftest import GitRepository
+from tests.support.warm_python import WarmPython
 
 PROJECT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -52,13 +54,29 @@ class Team:
             "GIT_COMMITTER_EMAIL": "ada@localhost",
         }
 
-    def prepare(self) -> None:
-        """Make Airflow's database."""
-        self.call("airflow", "db", "migrate")
+    @contextmanager
+    def airflow(self) -> Iterator[Callable[..., str]]:
+        """
+        Make Airflow's database; yields a function that runs a DAG to its end and returns what was logged.
 
-    def run(self, dag_id: str, **conf: Any) -> str:
-        """Run a DAG to its end; fails if the run fails. Returns what was logged."""
-        return self.call("airflow", "dags", "test", dag_id, "--conf", json.dumps(conf))
+        The function does what ``airflow dags test`` does, in a fork of a process that has imported Airflow.
+        """
+        self.call("airflow", "db", "migrate")
+        modules = ("airflow.__main__", "airflow.cli.commands.dag_command", "airflow.settings")
+        warm = WarmPython({**self.environment, "PYTHONPATH": f"{self.plugins}{os.pathsep}{PROJECT}"}, modules)
+
+        def run(dag_id: str, **conf: Any) -> str:
+            arguments = ("dags", "test", dag_id, "--conf", json.dumps(conf))
+            code = "import sys; sys.argv[0] = 'airflow'; from airflow.__main__ import main; main()"
+            program = warm.start(code, *arguments, environment=self.environment, folder=self.folder)
+            said, errors = program.communicate(240)
+            assert program.wait(240) == 0, f"{dag_id} failed:\n{said}\n{errors}"
+            return said
+
+        try:
+            yield run
+        finally:
+            warm.close()
 
     def push(self, subject: str, folder: Path) -> str:
         """Push what is in a folder as the repository's only content; returns the commit."""

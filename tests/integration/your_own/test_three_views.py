@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,12 @@ class Shop:
 
     def __init__(self, team: Team, storage: Settings) -> None:
         self.team, self.uri, self.storage = team, storage.storage_uri, storage
+        self.run: Callable[..., str]
         for part in ("dags", "feature_repo", "repository/feature_repo"):
             (team.folder / part).mkdir(parents=True)
         self._declare()
         for repo in ("feature_repo", "repository/feature_repo"):
             (team.folder / repo / "feature_store.yaml").write_text(CONFIGURATION)
-        team.prepare()
 
     def _declare(self) -> None:
         dags = self.team.folder / "dags"
@@ -69,7 +69,7 @@ class Shop:
     def etl(self, dataset: str, rows: list[dict[str, Any]], schema: pa.Schema | None = None) -> str:
         file = self.team.folder / "rows.parquet"
         pq.write_table(pa.Table.from_pylist(rows, schema), file)
-        return self.team.run(f"{dataset}_etl", dataset_url=file.as_uri())
+        return self.run(f"{dataset}_etl", dataset_url=file.as_uri())
 
     def store(self) -> FeatureStore:
         return FeatureStore(repo_path=str(self.team.folder / "feature_repo"))
@@ -84,10 +84,14 @@ class Shop:
 @pytest.fixture
 def shop(
     make_team: Callable[..., Team], storage: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Shop:
+) -> Iterator[Shop]:
     monkeypatch.setenv("FEATURE_OPS_SOURCE_SCHEMES", '["file"]')
     monkeypatch.setenv("FEATURE_OPS_SOURCE_FOLDERS", f'["{tmp_path}"]')
-    return Shop(make_team(tmp_path), storage)
+    team = make_team(tmp_path)
+    shop = Shop(team, storage)
+    with team.airflow() as run:
+        shop.run = run
+        yield shop
 
 
 def level(item: int, left: int, hour: datetime = HOUR, **more: Any) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def level(item: int, left: int, hour: datetime = HOUR, **more: Any) -> dict[str,
 @pytest.mark.timeout(900)
 def test_both_dags_work_on_another_shape_with_declarations_only(shop: Shop, registry_url: str) -> None:
     shop.push("Define the shop's features")
-    said = shop.team.run("shop_features")
+    said = shop.run("shop_features")
     assert "additive" in said
     assert "nothing to backfill" in said or "no files yet" in said
 
@@ -139,7 +143,7 @@ def test_both_dags_work_on_another_shape_with_declarations_only(shop: Shop, regi
             'Field(name="place", dtype=Map), Field(name="votes", dtype=Int32),',
         ),
     )
-    said = shop.team.run("shop_features")
+    said = shop.run("shop_features")
     assert "+ stock:shelves" in said
     assert f"{commit[:10]} is applied" in said
     shelves = [shop.online(["stock:shelves"], shop_id="north", Item=i)["shelves"] for i in (1, 2, 3)]

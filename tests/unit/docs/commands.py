@@ -24,7 +24,7 @@ class Run(NamedTuple):
 # Names of what programs do, which a page talks about and asks nobody to type.
 TALKED_OF = {"dvc init", "feast plan", "feast serve", "git http-backend", "python -O"}
 
-_DEMO = "tests/e2e/test_a_demo.py::test_make_demo_make_shell_git_clone_and_make_demo_reset"
+_DEMO = "tests/e2e/test_make_demo.py::test_make_demo_make_shell_git_clone_and_make_demo_reset"
 _AIRFLOW = "tests/integration/demo/test_airflow_commands.py::"
 _BACKUP = "tests/integration/etl/test_backup_and_restore.py::"
 _ALL = f"{_BACKUP}test_everything_is_restored_from_a_backup_by_the_pages_commands"
