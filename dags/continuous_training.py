@@ -76,11 +76,13 @@ with DAG(
     apply = ApplyOperator(
         task_id="apply",
         diff=diff_feature_service.output,
+        changed=changed.output,
         pool=settings.feature_store_pool,
     )
     backfill = BackfillOperator(
         task_id="backfill",
         datasets=[SONG_PROPERTIES],
+        applied=apply.output,
         pool=settings.feature_store_pool,
     )
 
@@ -88,6 +90,8 @@ with DAG(
         task_id="retrain",
         model=JUKEBOX,
         diff=diff_feature_service.output,
+        changed=changed.output,
+        backfilled=backfill.output,
         force="{{ params.force_training }}",
         # A model may be missing though nothing was applied: the last training failed, or is forced.
         trigger_rule=TriggerRule.NONE_FAILED,

@@ -48,17 +48,20 @@ with DAG(
     version_with_dvc = VersionWithDvcOperator(
         task_id="version_with_dvc",
         dataset=SONG_PROPERTIES,
+        validated=validate.output,
         repo_url="{{ params.repo_url or '' }}",
     )
     upload_to_s3 = UploadToS3Operator(
         task_id="upload_to_s3",
         dataset=SONG_PROPERTIES,
+        versioned=version_with_dvc.output,
         repo_url="{{ params.repo_url or '' }}",
     )
     materialize_incremental = MaterializeIncrementalOperator(
         task_id="materialize_incremental",
         dataset=SONG_PROPERTIES,
         versioned=version_with_dvc.output,
+        uploaded=upload_to_s3.output,
         full_refresh="{{ params.full_refresh }}",
         pool=settings.feature_store_pool,
         outlets=[dataset_asset(SONG_PROPERTIES)],

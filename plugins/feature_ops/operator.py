@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
 from feature_ops.ui.status import State, tell
+from feature_ops.upstream import ReadsResults, leave_skipped
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class ReconcilingOperator(BaseOperator):
+class ReconcilingOperator(BaseOperator, ReadsResults):
     """
     A step that compares what is wanted with what is there and closes the difference.
 
@@ -45,8 +46,8 @@ class ReconcilingOperator(BaseOperator):
         """Close the difference and say what was done."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Run :meth:`reconcile`; returns its facts as the task's XCom."""
-        return self.tell(context, self.reconcile)
+        """Run :meth:`reconcile` once all needed results exist; returns its facts as the task's XCom."""
+        return self.tell(context, self._checked)
 
     def tell(self, context: Context, work: Callable[[Context], Outcome]) -> dict[str, Any]:
         """Do the work of a step, or of a part of it, and leave a summary; returns its facts."""
@@ -57,6 +58,7 @@ class ReconcilingOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
         except NothingPendingError as nothing:
             self._end(context, "skipped", str(nothing))
+            leave_skipped(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
             self._end(context, "failed", str(error))
@@ -75,6 +77,10 @@ class ReconcilingOperator(BaseOperator):
         :param outcome: what the step did; None if it failed or had nothing to do.
         """
         return None
+
+    def _checked(self, context: Context) -> Outcome:
+        self.require_results()
+        return self.reconcile(context)
 
     def _end(self, context: Context, state: State, line: str, outcome: Outcome | None = None) -> None:
         summarize(context, line)

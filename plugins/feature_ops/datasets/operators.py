@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import Context
 
@@ -12,6 +12,7 @@ from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
+from feature_ops.upstream import Needs
 
 
 class IngestOperator(ReconcilingOperator):
@@ -68,6 +69,7 @@ class ValidateOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("ingested", "event_timestamp_column")
+    needs: ClassVar[Mapping[str, Needs]] = {"ingested": Needs(("staged_uri", "bytes", "sha256", "source"))}
 
     def __init__(
         self, *, dataset: Dataset, ingested: Any, event_timestamp_column: str | None = "", **kwargs: Any

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import Context
 
@@ -26,6 +26,7 @@ from feature_ops.object_store import ObjectStore, StoredObject
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 from feature_ops.ui.links import DvcVersionLink
+from feature_ops.upstream import Needs
 from feature_ops.work_folder import work_folder
 
 
@@ -92,9 +93,17 @@ class VersionWithDvcOperator(DvcOperator):
 
     Content goes first, so whatever a commit points to can be pulled. The push of the commit is the
     point from which on the file belongs to the dataset.
+
+    :param validated: result of the :class:`~feature_ops.datasets.operators.ValidateOperator`. (templated)
     """
 
+    template_fields: Sequence[str] = (*DvcOperator.template_fields, "validated")
+    needs: ClassVar[Mapping[str, Needs]] = {"validated": Needs(optional=True)}
     operator_extra_links = (GitCommitLink(), DvcVersionLink())
+
+    def __init__(self, *, validated: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validated: Mapping[str, Any] | None = validated
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """Version the accepted files that git does not point to yet."""
@@ -151,7 +160,16 @@ class UploadToS3Operator(DvcOperator):
     Put every file that git points to under the dataset's prefix, which Feast reads.
 
     Nothing is ever replaced or removed there. Accepted files go once they are in both places.
+
+    :param versioned: result of the :class:`VersionWithDvcOperator`. (templated)
     """
+
+    template_fields: Sequence[str] = (*DvcOperator.template_fields, "versioned")
+    needs: ClassVar[Mapping[str, Needs]] = {"versioned": Needs(nullable=("commit",), optional=True)}
+
+    def __init__(self, *, versioned: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.versioned: Mapping[str, Any] | None = versioned
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """Upload the files of the newest commit that the prefix lacks."""

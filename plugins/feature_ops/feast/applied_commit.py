@@ -29,10 +29,12 @@ class AppliedState:
 
     :param applied: the commit that was applied last; None if none ever was by this package.
     :param begun: a commit whose apply began and did not end.
+    :param applied_at: when it was applied, seconds since 1970; tells two applies of the same commit apart.
     """
 
     applied: str | None = None
     begun: str | None = None
+    applied_at: int | None = None
 
 
 class AppliedCommit:
@@ -59,7 +61,8 @@ class AppliedCommit:
                 )
             ).all()
         found = {row.metadata_key: row.metadata_value for row in rows}
-        return AppliedState(found.get(_APPLIED), found.get(_BEGUN))
+        times = {row.metadata_key: int(row.last_updated_timestamp) for row in rows}
+        return AppliedState(found.get(_APPLIED), found.get(_BEGUN), times.get(_APPLIED))
 
     def begin(self, commit: str) -> None:
         """Note that a commit is being applied: until :meth:`finish` the registry may be between two."""

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ from feature_ops.advisory_lock import advisory_lock
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.database import database_failures
 from feature_ops.exceptions import BadInputError, FeatureOpsError
-from feature_ops.feast.applied_commit import AppliedCommit
+from feature_ops.feast.applied_base import refuse_stale_base
+from feature_ops.feast.applied_commit import AppliedCommit, AppliedState
 from feature_ops.feast.configuration import configuration_file, read_configuration
 from feature_ops.feast.diff import kinds
 from feature_ops.feast.diff.definitions import Definitions, SerializedObject
@@ -52,6 +53,8 @@ class ApplyRequest:
     :param live: features that deployed models ask for, by the model's name.
     :param dump_prefix: ``s3://`` prefix under which the registry is kept as it was before.
     :param lock_timeout: seconds to wait for other writers.
+    :param base: the registry's state with which the commit was compared; None applies it in any case.
+    :param compared_by: the task that is to be cleared for a new comparison.
     """
 
     commit: str
@@ -60,6 +63,8 @@ class ApplyRequest:
     live: Mapping[str, list[str]]
     dump_prefix: str
     lock_timeout: float
+    base: AppliedState | None = None
+    compared_by: str = "the first task"
 
     def to_json(self) -> str:
         """Return the request as text."""
@@ -71,6 +76,8 @@ class ApplyRequest:
                 "live": dict(self.live),
                 "dump_prefix": self.dump_prefix,
                 "lock_timeout": self.lock_timeout,
+                "base": asdict(self.base) if self.base else None,
+                "compared_by": self.compared_by,
             }
         )
 
@@ -79,7 +86,13 @@ class ApplyRequest:
         """Read what :meth:`to_json` wrote."""
         read: dict[str, Any] = json.loads(text)
         definitions = Definitions.from_json(read.pop("definitions"))
-        return cls(definitions=definitions, feature_repo=Path(read.pop("feature_repo")), **read)
+        base = read.pop("base")
+        return cls(
+            definitions=definitions,
+            feature_repo=Path(read.pop("feature_repo")),
+            base=AppliedState(**base) if base else None,
+            **read,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,8 @@ def apply(request: ApplyRequest) -> Applied:
     """
     Apply all of it under the lock; doing it twice is doing it once.
 
-    :raises BadInputError: if it would remove what is still read, or can't be applied at all.
+    :raises BadInputError: if it would remove what is still read, can't be applied at all, or was compared
+        with a registry that has changed since.
     """
     configuration = read_configuration(request.feature_repo, os.environ)
     if request.definitions.project not in ("", configuration.project):
@@ -112,6 +126,8 @@ def apply(request: ApplyRequest) -> Applied:
     with advisory_lock(configuration.registry_url, configuration.lock_name, request.lock_timeout):
         from feature_ops.feast.diff.describe import describe_registry
 
+        if request.base is not None:
+            refuse_stale_base(request.commit, request.base, note.state(), request.compared_by)
         store.refresh_registry()
         registered = describe_registry(store.registry, store.project)
         refuse_removals(request.definitions, request.live, request.commit)

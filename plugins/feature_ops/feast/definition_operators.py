@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import Context
 
 from feature_ops.alerts.alert import Alert
-from feature_ops.exceptions import NothingPendingError
+from feature_ops.exceptions import BadInputError, NothingPendingError
 from feature_ops.git.links import GitCommitLink
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 from feature_ops.triggers import Cause, decide
+from feature_ops.upstream import Needs
 
 if TYPE_CHECKING:
     from feature_ops.feast.diff.definitions import Definitions
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _CHANGES_TOLD = 100
 # What people know a commit by.
 _COMMIT = ("commit", "subject", "author", "committed_at", "commit_url")
+# What a comparison rests on; the tasks that act on it later check that it still holds.
+_BASE = ("applied", "applied_at", "begun")
 
 
 class ResolveCommitsOperator(ReconcilingOperator):
@@ -51,6 +55,8 @@ class ResolveCommitsOperator(ReconcilingOperator):
 
         settings = get_settings()
         feast = FeastHook()
+        # Before the states are read: what changes meanwhile is newer than this comparison.
+        resolved_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         state = AppliedCommit(feast.registry_url(), feast.project()).state()
         with (
             work_folder("resolve") as folder,
@@ -70,7 +76,9 @@ class ResolveCommitsOperator(ReconcilingOperator):
                 "author": info.author,
                 "committed_at": info.committed_at,
                 "applied": state.applied,
+                "applied_at": state.applied_at,
                 "begun": state.begun,
+                "resolved_at": resolved_at,
                 "commit_url": template.replace("{commit}", commit) if template else None,
             },
         )
@@ -88,6 +96,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("resolved",)
+    needs: ClassVar[Mapping[str, Needs]] = {"resolved": Needs(("commit", "resolved_at"), _BASE)}
     operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
     def __init__(self, *, resolved: Any, feature_service: str | None = None, **kwargs: Any) -> None:
@@ -115,12 +124,17 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """The commit and what it changes."""
+        if self.missing_results():
+            return None
         told = ("needed", "verdict", "summary", "changes", "services")
         changes = {name: outcome.facts[name] for name in told} if outcome else {}
         return {**self._commit(), "applied": self.resolved["applied"], **changes}
 
     def _commit(self) -> dict[str, Any]:
         return {name: self.resolved.get(name) for name in _COMMIT}
+
+    def _comparison(self) -> dict[str, Any]:
+        return {name: self.resolved[name] for name in (*_BASE, "resolved_at")}
 
     def _compare(self, new: Path, old: Path | None) -> Outcome:
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -164,6 +178,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             f"{summary}; an apply that was begun is completed" if begun else summary,
             {
                 **self._commit(),
+                **self._comparison(),
                 "needed": diff.verdict > Verdict.NONE or bool(begun),
                 "verdict": str(diff.verdict),
                 "summary": summary,
@@ -174,7 +189,8 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         )
 
     def _nothing(self, summary: str) -> Outcome:
-        facts = {**self._commit(), "needed": False, "verdict": "none", "summary": summary}
+        known = {**self._commit(), **self._comparison()}
+        facts = {**known, "needed": False, "verdict": "none", "summary": summary}
         return Outcome(summary, {**facts, "changes": [], "services": {}, "definitions_uri": None})
 
     def _export(self, commits: Commits, commit: str, folder: Path) -> Path:
@@ -217,6 +233,7 @@ class ChangedOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("diff",)
+    needs: ClassVar[Mapping[str, Needs]] = {"diff": Needs(("commit", "needed", "summary"))}
 
     def __init__(self, *, diff: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -245,21 +262,29 @@ class ApplyOperator(ReconcilingOperator):
     Make the registry what the commit defines: exactly that commit, all of it.
 
     Runs apart from Airflow, under the lock that materialization takes, and may be repeated. An apply that
-    died in the middle is completed by the next run, whatever commit that one wants.
+    died in the middle is completed by the next run, whatever commit that one wants. Refuses to apply a commit
+    if another one was applied since the two were compared.
 
     :param diff: facts of the :class:`DiffFeatureServiceOperator`. (templated)
+    :param changed: result of the :class:`ChangedOperator`. (templated)
     """
 
-    template_fields: Sequence[str] = ("diff",)
+    template_fields: Sequence[str] = ("diff", "changed")
+    needs: ClassVar[Mapping[str, Needs]] = {
+        "diff": Needs(("commit", "definitions_uri", "verdict", "summary"), _BASE),
+        "changed": Needs(("commit",), optional=True),
+    }
     operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
-    def __init__(self, *, diff: Any, **kwargs: Any) -> None:
+    def __init__(self, *, diff: Any, changed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.diff: Mapping[str, Any] = diff
+        self.changed: Mapping[str, Any] | None = changed
 
     def reconcile(self, context: Context) -> Outcome:
         """Hand the definitions to the process that applies them."""
         from feature_ops.exceptions import FeatureOpsError
+        from feature_ops.feast.applied_commit import AppliedState
         from feature_ops.feast.apply_process import ApplyRequest
         from feature_ops.feast.applying import run_apply
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -269,6 +294,11 @@ class ApplyOperator(ReconcilingOperator):
         settings = get_settings()
         hook = FeastHook()
         commit = str(self.diff["commit"])
+        if self.changed is not None and self.changed["commit"] != commit:
+            raise BadInputError(
+                f"{self.named('changed')} decided about commit {self.changed['commit'][:10]}, not about "
+                f"{commit[:10]}: clear it and the tasks after it; nothing was changed"
+            )
         definitions = DefinitionsStore(hook.object_store).get(commit)
         if definitions is None:
             raise FeatureOpsError(
@@ -281,6 +311,8 @@ class ApplyOperator(ReconcilingOperator):
             live=live_features(hook.object_store),
             dump_prefix=f"{settings.storage_uri}/_registry/{hook.project()}/",
             lock_timeout=settings.lock_timeout,
+            base=AppliedState(*(self.diff[name] for name in ("applied", "begun", "applied_at"))),
+            compared_by=self.first_task(),
         )
         applied = run_apply(request, hook.environment(), hook.secrets())
         for what, names in (
@@ -306,5 +338,7 @@ class ApplyOperator(ReconcilingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """The commit and what it changed."""
+        if self.missing_results():
+            return None
         told = (*_COMMIT, "verdict", "summary", "changes", "services")
         return {name: self.diff.get(name) for name in told}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import Asset, Context
 
@@ -13,6 +13,7 @@ from feature_ops.exceptions import NothingPendingError
 from feature_ops.history_failures import reading_history
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
+from feature_ops.upstream import Needs
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -32,17 +33,29 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
 
     :param dataset: whose history is loaded.
     :param versioned: facts of the step that versioned the dataset; its commit is passed on. (templated)
+    :param uploaded: result of the :class:`~feature_ops.dvc.operators.UploadToS3Operator`. (templated)
     :param full_refresh: load the newest row of every key again. (templated)
     """
 
-    template_fields: Sequence[str] = ("versioned", "full_refresh")
+    template_fields: Sequence[str] = ("versioned", "uploaded", "full_refresh")
+    needs: ClassVar[Mapping[str, Needs]] = {
+        "versioned": Needs(nullable=("commit",), optional=True),
+        "uploaded": Needs(optional=True),
+    }
 
     def __init__(
-        self, *, dataset: Dataset, versioned: Any = None, full_refresh: bool | str = False, **kwargs: Any
+        self,
+        *,
+        dataset: Dataset,
+        versioned: Any = None,
+        uploaded: Any = None,
+        full_refresh: bool | str = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.versioned: Mapping[str, Any] | None = versioned
+        self.uploaded: Mapping[str, Any] | None = uploaded
         self.full_refresh = full_refresh
         self._opened: tuple[FeatureStore, Ledger] | None = None
 
@@ -127,11 +140,16 @@ class BackfillOperator(ReconcilingOperator):
     served until its replacement is there, and a killed backfill goes on where it was.
 
     :param datasets: whose views are looked at.
+    :param applied: result of the :class:`~feature_ops.feast.definition_operators.ApplyOperator`. (templated)
     """
 
-    def __init__(self, *, datasets: Sequence[Dataset], **kwargs: Any) -> None:
+    template_fields: Sequence[str] = ("applied",)
+    needs: ClassVar[Mapping[str, Needs]] = {"applied": Needs(("commit",), optional=True)}
+
+    def __init__(self, *, datasets: Sequence[Dataset], applied: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.datasets = datasets
+        self.applied: Mapping[str, Any] | None = applied
         self._opened: tuple[FeatureStore, Ledger] | None = None
 
     def reconcile(self, context: Context) -> Outcome:
@@ -184,6 +202,7 @@ class VerifyOnlineOperator(ReconcilingOperator):
     """
 
     template_fields: Sequence[str] = ("materialized",)
+    needs: ClassVar[Mapping[str, Needs]] = {"materialized": Needs(("files",))}
 
     def __init__(self, *, dataset: Dataset, materialized: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

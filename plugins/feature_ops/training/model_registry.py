@@ -30,6 +30,9 @@ class ModelVersion:
     :param features: ``view:feature`` references in the order of its input.
     :param run_id: of MLflow.
     :param result_uri: where its training told what it found.
+    :param resolved_at: when its run compared git with the registry, ISO time; empty if that is not recorded.
+    :param approved_at: when its promotion was approved last, ISO time; empty if it never was.
+    :param promoted_at: when it was promoted last, ISO time; empty if it never was.
     """
 
     version: str
@@ -39,6 +42,9 @@ class ModelVersion:
     features: tuple[str, ...]
     run_id: str
     result_uri: str
+    resolved_at: str = ""
+    approved_at: str = ""
+    promoted_at: str = ""
 
 
 class ModelRegistry:
@@ -85,6 +91,9 @@ class ModelRegistry:
             tuple(json.loads(tags.get("features", "[]"))),
             str(found.run_id or ""),
             tags.get("result_uri", ""),
+            tags.get("resolved_at", ""),
+            tags.get("approved_at", ""),
+            tags.get("promoted_at", ""),
         )
 
     def metrics(self, version: ModelVersion) -> dict[str, float]:
@@ -98,12 +107,20 @@ class ModelRegistry:
             for name, value in facts.items():
                 self._client.set_model_version_tag(self._model, version, name, value)
 
-    def register(self, result: TrainingResult, feature_service: str, code_hash: str, result_uri: str) -> str:
+    def register(
+        self,
+        result: TrainingResult,
+        feature_service: str,
+        code_hash: str,
+        result_uri: str,
+        resolved_at: str = "",
+    ) -> str:
         """
         Return the version of a training's model; made if there is none yet.
 
         :param code_hash: of the code that it was trained with.
         :param result_uri: where the result is.
+        :param resolved_at: when the training's run compared git with the registry.
         """
         from mlflow.exceptions import MlflowException
 
@@ -129,6 +146,7 @@ class ModelRegistry:
                     "definition_hash": result.definition_hash,
                     "code_hash": code_hash,
                     "result_uri": result_uri,
+                    "resolved_at": resolved_at,
                     "features": json.dumps(result.features),
                     **{name: f"{value:.5f}" for name, value in result.metrics.items()},
                 },

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import Context
 
@@ -15,6 +16,7 @@ from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
 from feature_ops.ui.links import MlflowRunLink, ModelPageLink
+from feature_ops.upstream import Needs, was_skipped
 
 if TYPE_CHECKING:
     from feature_ops.feast.hook import FeastHook
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from feature_ops.training.pod_training import PodTraining
     from feature_ops.training.recipe import Recipe
     from feature_ops.training.result import TrainingResult
+    from feature_ops.training.superseded import Basis
+
+# What the tasks from the training to the deployment pass on.
+_TRAINED = ("result_uri", "commit", "definition_hash", "code_hash", "applied", "resolved_at")
 
 
 class TrainingOperator(ReconcilingOperator):
@@ -68,6 +74,21 @@ class TrainingOperator(ReconcilingOperator):
 
         return Recipe(str(facts["definition_hash"]), str(facts["code_hash"]))
 
+    def refuse_superseded(self, facts: Mapping[str, Any]) -> None:
+        """Refuse to act on what the steps pass on once a later run has applied or deployed something else."""
+        from feature_ops.feast.applied_commit import applied_commit
+        from feature_ops.training.model_registry import TEST
+        from feature_ops.training.superseded import refuse_superseded
+
+        basis = self.basis(facts, (facts["applied"],))
+        refuse_superseded(self.model.name, basis, applied_commit(), self.registry().by_alias(TEST))
+
+    def basis(self, facts: Mapping[str, Any], applied: Sequence[str | None]) -> Basis:
+        """Return what the run trains on."""
+        from feature_ops.training.superseded import Basis
+
+        return Basis(str(facts["commit"]), applied, str(facts["resolved_at"]), self.first_task())
+
     def remember_refusal(
         self, store: ObjectStore, facts: Mapping[str, Any], reason: str, result: TrainingResult
     ) -> None:
@@ -96,35 +117,64 @@ class RetrainOperator(TrainingOperator):
 
     :param diff: facts of the :class:`~feature_ops.feast.definition_operators.DiffFeatureServiceOperator`:
         a commit whose definitions mean the same as the applied ones is trained on itself. (templated)
+    :param changed: result of the :class:`~feature_ops.feast.definition_operators.ChangedOperator`. (templated)
+    :param backfilled: result of the :class:`~feature_ops.feast.operators.BackfillOperator`, which is needed
+        unless ``changed`` was skipped. (templated)
     :param force: train anyway. (templated)
     """
 
-    template_fields: Sequence[str] = ("diff", "force")
+    template_fields: Sequence[str] = ("diff", "changed", "backfilled", "force")
+    needs: ClassVar[Mapping[str, Needs]] = {
+        "diff": Needs(("commit", "needed", "resolved_at"), ("applied",)),
+        "changed": Needs(("commit",), optional=True, skippable=True),
+        "backfilled": Needs(optional=True, skippable=True),
+    }
     operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
-    def __init__(self, *, diff: Any, force: bool | str = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        diff: Any,
+        changed: Any = None,
+        backfilled: Any = None,
+        force: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.diff: Mapping[str, Any] = diff
+        self.changed: Mapping[str, Any] | None = changed
+        self.backfilled: Mapping[str, Any] | None = backfilled
         self.force = force
         self._pod: PodTraining | None = None
+
+    def needed(self) -> Mapping[str, Needs]:
+        """Return what is needed: where nothing was to be applied, Airflow has skipped the backfill."""
+        if was_skipped(self.changed):
+            return {name: needs for name, needs in self.needs.items() if name != "backfilled"}
+        return self.needs
 
     def reconcile(self, context: Context) -> Outcome:
         """Find what is to be trained, train it, and return where its result is."""
         from feature_ops.feast.applied_commit import AppliedCommit
         from feature_ops.feast.hook import FeastHook
         from feature_ops.git.hook import GitRepositoryHook
+        from feature_ops.training.model_registry import TEST
+        from feature_ops.training.superseded import refuse_superseded
         from feature_ops.work_folder import work_folder
 
         hook = FeastHook()
         state = AppliedCommit(hook.registry_url(), hook.project()).state()
         if state.applied is None or state.begun is not None:
             raise NothingPendingError("nothing to train: no commit is applied completely yet")
+        basis = self.basis(self.diff, (self.diff["commit"], self.diff["applied"]))
+        refuse_superseded(self.model.name, basis, state.applied, self.registry().by_alias(TEST))
         with (
             work_folder("training") as folder,
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
             commit = state.applied if self.diff["needed"] else str(self.diff["commit"])
             plan = self._plan(hook, commits, commit, context, folder / "definitions")
+            plan = replace(plan, applied=state.applied, resolved_at=basis.resolved_at)
             if hook.object_store.exists(plan.result_uri):
                 self.log.info("An earlier try of this run has trained it: %s", plan.result_uri)
             elif get_settings().training_place == "pod":
@@ -270,6 +320,7 @@ class EvaluateOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("trained",)
+    needs: ClassVar[Mapping[str, Needs]] = {"trained": Needs(_TRAINED)}
     operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
     def __init__(self, *, trained: Any, **kwargs: Any) -> None:
@@ -281,6 +332,7 @@ class EvaluateOperator(TrainingOperator):
         from feature_ops.feast.hook import FeastHook
         from feature_ops.training.gates import Gates, judge
 
+        self.refuse_superseded(self.trained)
         settings = get_settings()
         gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
         result = self.result(self.trained["result_uri"])
@@ -292,6 +344,8 @@ class EvaluateOperator(TrainingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """The model that was judged, also where it was refused."""
+        if self.missing_results():
+            return None
         told = {name: self.trained.get(name) for name in ("commit", "run_id", "metrics")}
         return {**(super().status(outcome) or {}), **told}
 
@@ -304,6 +358,7 @@ class RegisterOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("evaluated",)
+    needs: ClassVar[Mapping[str, Needs]] = {"evaluated": Needs(_TRAINED)}
     operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
     def __init__(self, *, evaluated: Any, **kwargs: Any) -> None:
@@ -312,12 +367,14 @@ class RegisterOperator(TrainingOperator):
 
     def reconcile(self, context: Context) -> Outcome:
         """Register once, however often it is tried."""
+        self.refuse_superseded(self.evaluated)
         result = self.result(self.evaluated["result_uri"])
         version = self.registry().register(
             result,
             self.model.feature_service,
             code_hash=str(self.evaluated["code_hash"]),
             result_uri=str(self.evaluated["result_uri"]),
+            resolved_at=str(self.evaluated["resolved_at"]),
         )
         return Outcome(
             f"version {version} of {self.model.name}: commit {result.git_commit[:10]}, data "
@@ -337,6 +394,7 @@ class DeployTestOperator(TrainingOperator):
     """
 
     template_fields: Sequence[str] = ("registered",)
+    needs: ClassVar[Mapping[str, Needs]] = {"registered": Needs((*_TRAINED, "version"))}
     operator_extra_links: Collection[Any] = (MlflowRunLink(), ModelPageLink())
 
     def __init__(self, *, registered: Any, **kwargs: Any) -> None:
@@ -350,6 +408,7 @@ class DeployTestOperator(TrainingOperator):
         from feature_ops.training.model_registry import CHAMPION, TEST
         from feature_ops.training.rejections import Rejections
 
+        self.refuse_superseded(self.registered)
         settings, registry, name = get_settings(), self.registry(), self.model.name
         version, store = str(self.registered["version"]), FeastHook().object_store
         result = self.result(self.registered["result_uri"])

@@ -25,6 +25,8 @@ class TrainingPlan:
     :param why: the reason for it, in words.
     :param dataset_version: which data the features come from.
     :param result_uri: where the training puts its result.
+    :param applied: the commit that is applied.
+    :param resolved_at: when the run compared git with the registry, ISO time in UTC.
     """
 
     commit: str
@@ -32,6 +34,8 @@ class TrainingPlan:
     why: str
     dataset_version: str
     result_uri: str
+    applied: str = ""
+    resolved_at: str = ""
 
     def command(self, model: Model, feature_repo: str) -> list[str]:
         """
@@ -61,6 +65,8 @@ class TrainingPlan:
                 "commit": self.commit,
                 "definition_hash": self.recipe.definition_hash,
                 "code_hash": self.recipe.code_hash,
+                "applied": self.applied,
+                "resolved_at": self.resolved_at,
                 "run_id": result.run_id,
                 "metrics": result.metrics,
             },
@@ -75,10 +81,21 @@ class TrainingPlan:
             "why": self.why,
             "dataset_version": self.dataset_version,
             "result_uri": self.result_uri,
+            "applied": self.applied,
+            "resolved_at": self.resolved_at,
         }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> TrainingPlan:
         """Return what :meth:`to_json` gave."""
         recipe = Recipe(kept["definition_hash"], kept["code_hash"])
-        return cls(kept["commit"], recipe, kept["why"], kept["dataset_version"], kept["result_uri"])
+        return cls(
+            kept["commit"],
+            recipe,
+            kept["why"],
+            kept["dataset_version"],
+            kept["result_uri"],
+            # Plans of older releases lack them.
+            kept.get("applied", ""),
+            kept.get("resolved_at", ""),
+        )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context, Param
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from feature_ops.exceptions import BadInputError, NothingPendingError
 from feature_ops.operator import Outcome, summarize
 from feature_ops.settings import get_settings
+from feature_ops.training.approval import AUTO_APPROVE, Approval, asked
 from feature_ops.training.declaration import Model
 from feature_ops.training.operators import TrainingOperator
 from feature_ops.ui.links import ModelPageLink
+from feature_ops.upstream import Needs, ReadsResults
 
 if TYPE_CHECKING:
     from feature_ops.training.approval_request import Scored
@@ -62,6 +65,7 @@ class FindCandidateOperator(TrainingOperator):
             {
                 "version": found.version,
                 "champion": champion.version if champion else None,
+                "champion_since": champion.promoted_at if champion else None,
                 "in_test": in_test.version if in_test else None,
                 "subject": subject(name, candidate, rival),
                 "body": body(candidate, rival, self._told(found), links),
@@ -96,7 +100,7 @@ class FindCandidateOperator(TrainingOperator):
         return self.result(version.result_uri)
 
 
-class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
+class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
     """
     Wait for a person's word, until a newer candidate takes over or time is up.
 
@@ -108,6 +112,9 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
     """
 
     template_fields: Sequence[str] = ("candidate", "subject", "body")
+    needs: ClassVar[Mapping[str, Needs]] = {
+        "candidate": Needs(("version", "subject", "body"), ("champion", "champion_since", "in_test"))
+    }
 
     def __init__(self, *, model: Model, candidate: Any, **kwargs: Any) -> None:
         why = Param(
@@ -124,11 +131,21 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
         self.candidate: Mapping[str, Any] = candidate
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless nobody is to be asked."""
+        """Ask, unless nobody is to be asked; returns the record of the approval."""
+        with self._refusing(context):
+            self.require_results()
         if not get_settings().auto_approve:
             return self._ask(context)
-        summarize(context, "approved, since FEATURE_OPS_AUTO_APPROVE is on")
-        return {"by": "FEATURE_OPS_AUTO_APPROVE", "why": ""}
+        summarize(context, f"approved, since {AUTO_APPROVE} is on")
+        return Approval.of(asked(self.candidate), AUTO_APPROVE, "").to_json()
+
+    @contextmanager
+    def _refusing(self, context: Context) -> Iterator[None]:
+        try:
+            yield
+        except BadInputError as error:
+            summarize(context, str(error))
+            raise AirflowFailException(str(error)) from None
 
     def _ask(self, context: Context) -> None:
         """Put the question, and wait without a worker."""
@@ -154,11 +171,20 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
                 interval=settings.approval_interval,
             ),
             method_name="execute_complete",
+            # The candidate may be another one by the time the approver answers.
+            kwargs={"question": asked(self.candidate)},
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], question: Mapping[str, Any] | None = None
+    ) -> Any:
         """Go on as the person, the clock or the newer candidate said."""
-        version = self.candidate["version"]
+        if question is None:
+            # It was asked by an older release.
+            with self._refusing(context):
+                self.require_results()
+            question = asked(self.candidate)
+        version = question["version"]
         ended = self._ended(event)
         if ended:
             line = f"version {version} is not promoted: {ended}"
@@ -166,14 +192,20 @@ class ApproveOperator(ApprovalOperator):  # type: ignore[misc]
             raise AirflowSkipException(line)
         said = self._said(event)
         option = "approved" if event.get("chosen_options") == [self.APPROVE] else "rejected"
+        if option == "approved" and not said["by"]:
+            with self._refusing(context):
+                raise BadInputError(
+                    f"version {version} is not promoted: the approval names no approver. Clear `{self.task_id}` "
+                    "and the tasks after it"
+                )
         # Before Airflow's own part, which leaves by an exception where the rest is to be skipped.
         summarize(context, f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}")
         super().execute_complete(context, event)
-        return said
+        return Approval.of(question, said["by"], said["why"], event["responded_at"]).to_json()
 
     def _said(self, event: Mapping[str, Any]) -> dict[str, str]:
         """Return who answered, and why."""
-        by = (event.get("responded_by_user") or {}).get("name") or "somebody"
+        by = (event.get("responded_by_user") or {}).get("name") or ""
         return {"by": by, "why": str((event.get("params_input") or {}).get("why") or "").strip()}
 
     def _ended(self, event: Mapping[str, Any]) -> str | None:
@@ -188,11 +220,17 @@ class PromoteOperator(TrainingOperator):
     """
     Have production answer with the version, and write down who wanted it and why.
 
+    Only with an approval of this very version, and only over the champion that the approver compared it with.
+
     :param candidate: facts of the :class:`FindCandidateOperator`. (templated)
     :param approval: what the :class:`ApproveOperator` returned. (templated)
     """
 
     template_fields: Sequence[str] = ("candidate", "approval")
+    needs: ClassVar[Mapping[str, Needs]] = {
+        "candidate": Needs(("version",), ("champion",)),
+        "approval": Needs(("by", "at", "version"), ("why", "champion", "champion_since")),
+    }
     operator_extra_links: Collection[Any] = (ModelPageLink(),)
 
     def __init__(self, *, candidate: Any, approval: Any, **kwargs: Any) -> None:
@@ -211,6 +249,13 @@ class PromoteOperator(TrainingOperator):
         version = registry.by_number(str(self.candidate["version"]))
         if version is None:
             raise BadInputError(f"version {self.candidate['version']} of {name} is gone from MLflow")
+        approval = Approval.from_json(self.approval)
+        approval.check(version.version, settings.auto_approve, self.named("approval"))
+        approval.refuse_superseded(name, registry.by_alias(CHAMPION), self.first_task())
+        # Before the alias moves: production never has a version without it.
+        by, why = approval.by, approval.why
+        approved = {"approved_by": by, "approved_because": why, "approved_at": approval.at}
+        registry.note(version.version, approved)
         production = Deployment(
             registry,
             FeastHook().object_store,
@@ -225,14 +270,13 @@ class PromoteOperator(TrainingOperator):
                 f"version {version.version} is refused by the production service: {refused}. Production is "
                 "as it was"
             )
-        by, why = str(self.approval["by"]), str(self.approval["why"])
         registry.note(
             version.version,
             {
                 "promoted_by": by,
                 "promoted_because": why,
                 "promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "promoted_instead_of": str(self.candidate["champion"] or ""),
+                "promoted_instead_of": str(approval.champion or ""),
             },
         )
         where = settings.production_service_url or f"the alias {CHAMPION}"
@@ -240,7 +284,7 @@ class PromoteOperator(TrainingOperator):
             f"version {version.version} of {name} is in production at {where}, approved by {by}",
             {
                 "version": version.version,
-                "instead_of": self.candidate["champion"],
+                "instead_of": approval.champion,
                 "by": by,
                 "why": why,
                 "commit": version.git_commit,

@@ -120,17 +120,22 @@ class Changes:
     def run(self, revision: str = "", conf: dict[str, Any] | None = None) -> Run:
         """Do what the DAG does, up to the apply."""
         run = Run(conf=conf)
-        resolved = self._step(run, ResolveCommitsOperator(task_id="resolve_commits", revision=revision))
-        diff = self._step(
+        resolved = self.step(run, ResolveCommitsOperator(task_id="resolve_commits", revision=revision))
+        diff = self.step(
             run, DiffFeatureServiceOperator(task_id="diff", resolved=resolved, feature_service="tracks_fs")
         )
         try:
-            self._step(run, ChangedOperator(task_id="changed", diff=diff))
+            changed = self.step(run, ChangedOperator(task_id="changed", diff=diff))
         except AirflowSkipException:
             run.skipped = True
             return run
-        self._step(run, ApplyOperator(task_id="apply", diff=diff))
+        self.step(run, ApplyOperator(task_id="apply", diff=diff, changed=changed))
         return run
+
+    def apply_again(self, run: Run) -> None:
+        """Run the apply of an earlier run once more, as Airflow does when it is cleared."""
+        facts = run.facts
+        self.step(run, ApplyOperator(task_id="apply", diff=facts["diff"], changed=facts["changed"]))
 
     @property
     def state(self) -> AppliedState:
@@ -144,7 +149,7 @@ class Changes:
         (projection,) = self.store().get_feature_service("tracks_fs").feature_view_projections
         return sorted(feature.name for feature in projection.features)
 
-    def _step(self, run: Run, operator: Any) -> dict[str, Any]:
+    def step(self, run: Run, operator: Any) -> dict[str, Any]:
         state = StateStandIn()
         context: Any = {"dag_run": SimpleNamespace(run_id="run", conf=run.conf), "task_state_store": state}
         try:

@@ -98,13 +98,28 @@ class Team:
 
     def follow(self, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any) -> dict[str, Any]:
         """Apply the newest commit, then train, judge, register, deploy."""
-        facts = self.step(self.retrain(self.changes.run(conf=conf), **retrain), run_id, conf)
+        return self.deploy(self.changes.run(conf=conf), run_id, conf, **retrain)
+
+    def deploy(
+        self, run: Run, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any
+    ) -> dict[str, Any]:
+        """Train what a run has applied, judge, register, deploy."""
+        facts = self.step(self.retrain(run, **retrain), run_id, conf)
         facts = self.step(EvaluateOperator(task_id="evaluate", model=TOY, trained=facts), run_id)
         facts = self.step(RegisterOperator(task_id="register", model=TOY, evaluated=facts), run_id)
         return self.step(DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts), run_id)
 
     def retrain(self, run: Run, **arguments: Any) -> RetrainOperator:
         return RetrainOperator(task_id="retrain", model=TOY, diff=run.facts["diff"], **arguments)
+
+    def all_steps(self, run: Run, facts: dict[str, Any]) -> list[Any]:
+        """Return each step of a run that has ended, as Airflow makes it when it is cleared."""
+        return [
+            self.retrain(run),
+            EvaluateOperator(task_id="evaluate", model=TOY, trained=facts),
+            RegisterOperator(task_id="register", model=TOY, evaluated=facts),
+            DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts),
+        ]
 
     def step(self, operator: Any, run_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         state = StateStandIn()
@@ -308,3 +323,29 @@ def test_new_data_make_a_model_only_if_the_settings_say_so(
     assert "(its data changed since version 1)" in team.said["retrain"]
     with pytest.raises(AirflowSkipException, match="nothing to train"):
         team.follow("run 4")
+
+
+def test_a_cleared_step_of_an_older_run_leaves_the_newer_model(team: Team) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    older = team.changes.run()
+    first = team.deploy(older, "run 1")
+    team.trainer(top5=0.6)
+    newer = team.changes.run()
+    second = team.deploy(newer, "run 2")
+    assert newer.skipped, "only the model's code changed"
+
+    for step in team.all_steps(older, first):
+        with pytest.raises(AirflowFailException, match="version 2 of toy .* was deployed to test by a later run"):
+            team.step(step, "run 1")
+        assert (team.version(TEST), team.version(CHAMPION)) == ("2", "1")
+    # Those of the newest run may be cleared; they find their work done.
+    for step in team.all_steps(newer, second)[1:]:
+        team.step(step, "run 2")
+
+    team.define(SERVICE)
+    team.changes.run()
+    for step in team.all_steps(newer, second):
+        with pytest.raises(AirflowFailException, match="was applied since this run compared"):
+            team.step(step, "run 2")
+    assert (team.version(TEST), team.version(CHAMPION)) == ("2", "1")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -173,6 +173,8 @@ async def first_event(trigger: BaseTrigger) -> dict[str, Any]:
 
 class PlannedRetrain(RetrainOperator):
     """Trains what it is told; what is to be trained is another test's subject."""
+
+    needs: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *, result: str = "result", **kwargs: Any) -> None:
         super().__init__(diff={}, **kwargs)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Param
-from airflow.sdk.exceptions import DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped, TaskDeferred
 
 from feature_ops.training.declaration import Model
 from feature_ops.training.promotion_operators import ApproveOperator
 
+QUESTION = {"version": "3", "champion": "1", "champion_since": "2026-02-01T10:00:00+00:00"}
 MODEL = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"))
 
 
@@ -45,9 +46,57 @@ def test_who_decided_and_why_is_told(option: str, word: str, monkeypatch: pytest
 
     if option == "Reject":
         with pytest.raises(DownstreamTasksSkipped):
-            approve.execute_complete(context, answered(option))
+            approve.execute_complete(context, answered(option), QUESTION)
     else:
-        said = approve.execute_complete(context, answered(option))
-        assert said == {"by": "ada", "why": "not before the weekend"}
+        record = approve.execute_complete(context, answered(option), QUESTION)
+        assert record == {
+            "by": "ada",
+            "why": "not before the weekend",
+            "at": "2026-03-01T00:00:00.000+00:00",
+            **QUESTION,
+        }
 
     assert told == [f"{word} by ada: not before the weekend"]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(
+        "feature_ops.training.promotion_operators.summarize", lambda context, line: lines.append(line)
+    )
+    return lines
+
+
+def test_an_approval_is_of_the_version_that_was_asked_about(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another candidate may have been found by the time the approver answers."""
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
+    candidate = {**QUESTION, "subject": "Promote?", "body": "", "in_test": "3"}
+    approve = ApproveOperator(task_id="approve", model=MODEL, candidate={**candidate, "body": "better"})
+    context: Any = {"task_instance": SimpleNamespace(id="01a21a91-6939-7d99-9e3c-0c0b5f2013a2")}
+    with pytest.raises(TaskDeferred) as waits:
+        approve.execute(context)
+
+    approve.candidate = {**candidate, "version": "4"}
+    assert waits.value.kwargs is not None
+    record = approve.execute_complete(context, answered("Approve"), **waits.value.kwargs)
+
+    assert record["version"] == "3"
+
+
+@pytest.mark.parametrize("user", [None, {}, {"id": "1", "name": ""}])
+def test_an_answer_of_nobody_approves_nothing(user: Any, lines: list[str]) -> None:
+    approve = ApproveOperator(task_id="approve", model=MODEL, candidate={})
+    context: Any = {}
+    with pytest.raises(AirflowFailException, match="names no approver. Clear `approve`"):
+        approve.execute_complete(context, {**answered("Approve"), "responded_by_user": user}, QUESTION)
+    assert len(lines) == 1
+
+
+def test_a_question_of_an_older_release_needs_the_candidate(lines: list[str]) -> None:
+    approve = ApproveOperator(task_id="approve", model=MODEL, candidate=None)
+    context: Any = {}
+    with pytest.raises(AirflowFailException, match="needs the result of"):
+        approve.execute_complete(context, answered("Approve"))
