@@ -4,7 +4,9 @@ A changed feature definition becomes a model that answers: applied, backfilled, 
 A commit to the watched branch starts a run within seconds. The run takes the newest commit, compares it by
 meaning with the one that is applied, and does nothing further if no feature changed: comments, order and
 formatting are no change. A commit that does not load, or that takes away what is still read, fails here
-and changes nothing; a model that is worse than the champion is refused, and the one before it stays.
+and changes nothing; a model that is worse than the champion is refused, and the one before it stays. In the
+end a run acknowledges its commit; until then the watcher reports it again, so a commit that was pushed while
+the DAG was paused, or whose run failed because a server was down, is evaluated later.
 
 An alert may start a run, too, if the settings say so: it trains and applies nothing.
 
@@ -20,7 +22,8 @@ from airflow.sdk import DAG, Param, TriggerRule
 from jukebox_model import JUKEBOX
 from song_properties import SONG_PROPERTIES
 
-from feature_ops.assets import model_candidate_asset, training_schedule
+from feature_ops.assets import FEATURE_DEFINITIONS, model_candidate_asset, training_schedule
+from feature_ops.feast.acknowledge_operator import AcknowledgeOperator
 from feature_ops.feast.definition_operators import (
     ApplyOperator,
     ChangedOperator,
@@ -44,7 +47,7 @@ with DAG(
     dag_display_name="Continuous training: from a commit to a model that answers",
     description="Turn a changed feature definition into a model that answers in test",
     doc_md=__doc__,
-    schedule=training_schedule(JUKEBOX, [SONG_PROPERTIES]),
+    schedule=training_schedule(JUKEBOX, [SONG_PROPERTIES], evaluated_by="continuous_training"),
     start_date=datetime(2024, 1, 1),
     catchup=False,
     max_active_runs=1,
@@ -113,5 +116,10 @@ with DAG(
         outlets=[model_candidate_asset(JUKEBOX)],
     )
 
+    acknowledge = AcknowledgeOperator(
+        task_id="acknowledge",
+        asset=FEATURE_DEFINITIONS,
+    ).as_teardown()
+
     resolve_commits >> diff_feature_service >> changed >> apply >> backfill
-    backfill >> retrain >> evaluate >> register >> deploy_test
+    backfill >> retrain >> evaluate >> register >> deploy_test >> acknowledge

@@ -48,6 +48,10 @@ class AirflowApi:
         errors = self._json("GET", "importErrors")["import_errors"]
         return {e["filename"]: e["stack_trace"].strip().splitlines()[-1] for e in errors}
 
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Pause the DAG, or let it run again."""
+        self._json("PATCH", f"dags/{dag_id}", json={"is_paused": paused})
+
     def trigger(self, dag_id: str, conf: dict[str, Any], run_id: str | None = None) -> str:
         """Start a run of the DAG with those form values; returns its run id."""
         body = {"logical_date": None, "conf": conf, "dag_run_id": run_id}
@@ -121,13 +125,21 @@ class AirflowApi:
 
     def asset_events(self, asset: str) -> list[dict[str, Any]]:
         """Return the events of the asset of that name, the newest first."""
-        found = self._json("GET", "assets", params={"name_pattern": asset})["assets"]
-        ids = [entry["id"] for entry in found if entry["name"] == asset]
-        if not ids:
+        found = self._asset(asset)
+        if found is None:
             return []
-        params = {"asset_id": ids[0], "order_by": "-timestamp", "limit": 100}
+        params = {"asset_id": found["id"], "order_by": "-timestamp", "limit": 100}
         events: list[dict[str, Any]] = self._json("GET", "assets/events", params=params)["asset_events"]
         return events
+
+    def has_watcher(self, asset: str) -> bool:
+        """Whether a trigger watches for the asset; it ends some time after its DAGs were paused."""
+        found = self._asset(asset)
+        return found is not None and bool(found["watchers"])
+
+    def _asset(self, name: str) -> dict[str, Any] | None:
+        found = self._json("GET", "assets", params={"name_pattern": name})["assets"]
+        return next((entry for entry in found if entry["name"] == name), None)
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer: dict[str, Any] = _checked(self._request(method, path, **options)).json()

@@ -6,7 +6,8 @@ import numpy as np
 
 from demo.asking import ask
 from demo.data_scientist import SERVICE, VIEW
-from demo.scene import KEY, Scene, StoryError, TrainingRun, expect
+from demo.scene import DEFINITIONS, KEY, TRAINING_DAG_ID, Scene, StoryError, TrainingRun, expect
+from demo.waiting import wait_until
 
 _LOUDNESS = '                "loudness",\n'
 _COMMENTED_OUT = '                # "loudness",\n'
@@ -117,6 +118,30 @@ def burst_of_commits(scene: Scene) -> str:
     if len(runs) > 2 or len(applies) != 1:
         raise StoryError(f"ten pushes gave {len(runs)} runs and {len(applies)} applies")
     return f"{len(runs)} run{'' if len(runs) == 1 else 's'}, 1 apply"
+
+
+def paused_while_pushing(scene: Scene) -> str:
+    """A push while the DAG is paused, whose event Airflow drops, is evaluated once after unpausing."""
+    earlier = {run["dag_run_id"] for run in scene.ended_training_runs()}
+    scene.api.pause(TRAINING_DAG_ID)
+    try:
+        push = scene.data_scientist.push(
+            "Explain once more", {SERVICE: lambda text: f"{text}# Read by the model.\n"}
+        )
+        wait_until(
+            lambda: scene.is_reported(push) or not scene.api.has_watcher(DEFINITIONS),
+            "the watcher reports the push, or stops with the paused DAG",
+            timeout=180,
+        )
+        expect({run["dag_run_id"] for run in scene.training_runs()}, earlier, "runs of the paused DAG")
+    finally:
+        scene.api.pause(TRAINING_DAG_ID, False)
+    run = scene.follow(push)
+    expect(run.states["changed"], "skipped", "state of the deciding task")
+    expect(run.states["acknowledge"], "success", "state of acknowledge")
+    later = [run for run in scene.ended_training_runs() if run["dag_run_id"] not in earlier]
+    expect(len(later), 1, "runs of the commit")
+    return f"{run.seconds_to_start:.1f} s after the push: {run.summaries['acknowledge']}"
 
 
 def triggerer_is_killed(scene: Scene) -> str:

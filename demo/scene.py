@@ -30,6 +30,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 DAG_ID = "song_properties_etl"
 TRAINING_DAG_ID = "continuous_training"
 PROMOTION_DAG_ID = "promote_model"
+DEFINITIONS = "feature_definitions"
 KEY = "spotify_id"
 TIMESTAMPS = ("event_timestamp", "snapshot_date")
 # Feast keeps them as Float32: a value read back differs from the file's double in the eighth digit.
@@ -160,6 +161,11 @@ class Scene:
         runs = wait_until(all_ended, "the runs of continuous training end", timeout=300, interval=0.5)
         assert runs
         return runs
+
+    def is_reported(self, push: Push) -> bool:
+        """Whether the watcher has reported a pushed commit to Airflow."""
+        events = self.api.asset_events(DEFINITIONS)
+        return any(event["extra"].get("payload", {}).get("new") == push.commit for event in events)
 
     def follow(self, push: Push) -> TrainingRun:
         """Wait for the end of the run that took a pushed commit."""

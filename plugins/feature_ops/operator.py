@@ -13,10 +13,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
+from feature_ops.git.errors import GitError
 from feature_ops.ui.status import State, tell
 from feature_ops.upstream import ReadsResults, leave_skipped
 
 log = logging.getLogger(__name__)
+
+# Key of the XCom that a task leaves when it refuses its input, as opposed to one that could not do its work.
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
             outcome = work(context)
         except BadInputError as error:
             self._end(context, "failed", str(error))
+            # A git server that does not let the account in says nothing about the input.
+            if "ti" in context and not isinstance(error, GitError):
+                context["ti"].xcom_push(key=REFUSED, value=True)
             raise AirflowFailException(str(error)) from None
         except NothingPendingError as nothing:
             self._end(context, "skipped", str(nothing))

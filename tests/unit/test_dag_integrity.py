@@ -43,6 +43,8 @@ bag = DagBag()
 print(json.dumps({
     "errors": bag.import_errors, "queries": queries, "connections": connections,
     "dags": {dag.dag_id: [task.task_id for task in dag.topological_sort()] for dag in bag.dags.values()},
+    "teardowns": [task.task_id for dag in bag.dags.values() for task in dag.tasks if task.is_teardown],
+    "evaluated_by": bag.dags["continuous_training"].schedule.watchers[0].trigger.evaluated_by,
 }))
 """
     loaded = json.loads(run_python(code, tmp_path).splitlines()[-1])
@@ -67,7 +69,11 @@ print(json.dumps({
         "evaluate",
         "register",
         "deploy_test",
+        "acknowledge",
     ]
+    # The state of a run is that of its work, however the acknowledgement ends.
+    assert loaded["teardowns"] == ["acknowledge"]
+    assert loaded["evaluated_by"] == "continuous_training"
     assert loaded["dags"]["promote_model"] == ["find_candidate", "approve", "promote"]
 
 

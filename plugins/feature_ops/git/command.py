@@ -11,7 +11,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -40,6 +42,8 @@ _CONFIGURATION = (
     # A server that sends less than a byte a second for a minute is gone.
     *("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"),
 )
+
+_MAX_ERRORS = 64 * 1024
 
 _ERRORS: tuple[tuple[type[GitError], str], ...] = (
     (
@@ -115,16 +119,7 @@ class Git:
         self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, str]:
         """Return exit code, output and scrubbed error text; raises only when git ran out of time."""
-        child = subprocess.Popen(
-            ["git", *_CONFIGURATION, *arguments],
-            env={**self.environment(), **(extra or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.folder,
-            # git leaves the talking to children of its own: all must end together.
-            start_new_session=True,
-        )
+        child = self._start(arguments, extra)
         try:
             output, errors = child.communicate(stdin, timeout=self.timeout)
         except subprocess.TimeoutExpired:
@@ -133,7 +128,52 @@ class Git:
                 "is the server slow? FEATURE_OPS_GIT_TIMEOUT says how long to wait"
             ) from None
         finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            _end(child)
         return child.returncode, output, scrub(errors.decode(errors="replace"), self.secrets)
+
+    def attempt_first(self, count: int, seconds: float, *arguments: str) -> tuple[int | None, bytes, str]:
+        """
+        Return exit code, the first so many bytes of the output, and scrubbed error text.
+
+        For output of any length, of which no more than that is held. The code is None if git was ended,
+        since it had more to print, or after so many seconds.
+        """
+        with tempfile.TemporaryFile() as errors:
+            child = self._start(arguments, errors=errors.fileno())
+            assert child.stdin
+            assert child.stdout
+            late = threading.Timer(seconds, child.kill)
+            late.start()
+            try:
+                with child.stdin, child.stdout:
+                    output = child.stdout.read(count)
+                    code = child.wait() if len(output) < count else None
+            finally:
+                late.cancel()
+                _end(child)
+            errors.seek(0)
+            text = scrub(errors.read(_MAX_ERRORS).decode(errors="replace"), self.secrets)
+        return (None if code is not None and code < 0 else code), output, text
+
+    def _start(
+        self,
+        arguments: Sequence[str],
+        extra: Mapping[str, str] | None = None,
+        errors: int = subprocess.PIPE,
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["git", *_CONFIGURATION, *arguments],
+            env={**self.environment(), **(extra or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=self.folder,
+            # git leaves the talking to children of its own: all must end together.
+            start_new_session=True,
+        )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
-from posixpath import normpath
 
-from feature_ops.exceptions import BadInputError
-from feature_ops.git.command import Git
-from feature_ops.git.errors import GitError, NoRepositoryError, UnknownRevisionError, WrongCredentialsError
+from feature_ops.git.command import Git, git_error
+from feature_ops.git.commit_info import READ_BYTES, CommitInfo, commit_info, one_line
+from feature_ops.git.errors import (
+    GitError,
+    NoRepositoryError,
+    TooManyPathsError,
+    UnknownRevisionError,
+    WrongCredentialsError,
+)
 from feature_ops.git.repository import Remote
+from feature_ops.git.tree_files import MAX_BYTES, TreeFiles
 
 _FULL = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")
 _NOT_THERE = re.compile(r"not our ref|bad object|[Cc]ould not find remote ref|couldn't find remote ref")
 # Servers of the old protocol give out nothing but the heads; what is behind them comes with a branch.
 _HEADS_ONLY = re.compile(r"unadvertised object")
-_SUBJECT_LENGTH = 300
-_REGULAR_FILE = "100"
-
-
-@dataclass(frozen=True)
-class CommitInfo:
-    """
-    What a person wants to know of a commit.
-
-    :param committed_at: when, ISO 8601 in UTC.
-    """
-
-    sha: str
-    author: str
-    subject: str
-    committed_at: str
+# A tree of trees that repeats itself has more paths than anybody could count.
+_MAX_LISTING = 8 * 1024**2
+_LISTING_SECONDS = 20.0
 
 
 class Commits:
@@ -58,8 +49,9 @@ class Commits:
 
     def heads(self) -> dict[str, str]:
         """Return the commit of every branch and tag (``refs/heads/...``, ``refs/tags/...``): one request."""
-        lines = _text(self._run("ls-remote", "--heads", "--tags", "origin")).splitlines()
-        named = [line.split("\t", 1) for line in lines]
+        # Not splitlines: names of branches may hold other signs that end a line.
+        lines = _text(self._run("ls-remote", "--heads", "--tags", "origin")).split("\n")
+        named = [line.split("\t", 1) for line in lines if line]
         peeled = {ref.removesuffix("^{}"): sha for sha, ref in named if ref.endswith("^{}")}
         return {ref: sha for sha, ref in named if not ref.endswith("^{}")} | peeled
 
@@ -119,27 +111,23 @@ class Commits:
     def info(self, sha: str) -> CommitInfo:
         """Return author, subject and time of a commit."""
         self.fetch(sha)
-        told = _text(self._run("log", "--no-show-signature", "-1", "--format=%an%x00%ct%x00%s", sha))
-        author, seconds, subject = told.rstrip("\n").split("\0", 2)
-        when = datetime.fromtimestamp(int(seconds), UTC)
-        return CommitInfo(sha, author, subject[:_SUBJECT_LENGTH], when.isoformat())
+        return commit_info(sha, self._first_bytes(READ_BYTES, "cat-file", "commit", sha))
 
     def changed_paths(self, old: str, new: str) -> list[str]:
         """
         Return the paths whose content, name or mode differ between two commits, sorted.
 
-        A renamed file counts with both names. The commits between the two do not matter.
+        A renamed file counts with both names. The commits between the two do not matter. A
+        :class:`TooManyPathsError` is raised if there are too many to list.
         """
         self.fetch(old)
         self.fetch(new)
-        told = self._run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
-        return sorted(_text(path) for path in told.split(b"\0") if path)
+        return self._listed("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
 
     def paths(self, sha: str) -> list[str]:
-        """Return the paths of all files of a commit, sorted."""
+        """Return the paths of all files of a commit, sorted; see :meth:`changed_paths`."""
         self.fetch(sha)
-        told = self._run("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha)
-        return sorted(_text(path) for path in told.split(b"\0") if path)
+        return self._listed("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha)
 
     def contents_of(self, sha: str, path: str) -> dict[str, str]:
         """
@@ -147,35 +135,24 @@ class Commits:
 
         :param path: a folder in the repository; empty for all of it.
         """
-        self.fetch(sha)
-        return {os.fsdecode(name): blob for name, blob in self._files(sha, path)}
+        files = self._files(sha, path)
+        self._fetch_blobs(sha, set(files.links.values()))
+        return {os.fsdecode(name): blob for name, blob in files.resolved().blobs.items()}
 
-    def export(self, sha: str, path: str, folder: Path, max_bytes: int = 64 * 1024**2) -> None:
+    def export(self, sha: str, path: str, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         """
         Write the files under a folder of a commit: ``<path>/a/b`` becomes ``<folder>/a/b``.
 
-        Symbolic links and submodules are refused with a :class:`BadInputError`, since they could lead
-        out of the folder or to another repository; so is more than the limit.
+        What could lead out of the folder, submodules, and more than the limits are refused with a
+        :class:`BadInputError`, see :class:`~feature_ops.git.tree_files.TreeFiles`.
 
         :param path: a folder in the repository; empty for all of it.
         :param folder: a folder that is empty or missing.
         :param max_bytes: most bytes that all files may have together.
         """
-        self.fetch(sha)
-        blobs = {relative: blob for relative, blob in self._files(sha, path)}
-        self._fetch_blobs(sha, set(blobs.values()))
-        size = sum(self._sizes(blobs.values()))
-        if size > max_bytes:
-            raise BadInputError(
-                f"{path or 'the repository'} of commit {sha} has {size:,} bytes; "
-                f"at most {max_bytes:,} are taken: keep data out of it"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        for relative, content in zip(blobs, self._contents(blobs.values()), strict=True):
-            target = folder / os.fsdecode(relative)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file:
-                file.write(content)
+        files = self._files(sha, path)
+        self._fetch_blobs(sha, files.needed())
+        files.write(folder, max_bytes)
 
     def _watched_head(self, heads: Mapping[str, str]) -> str:
         if not heads:
@@ -206,28 +183,30 @@ class Commits:
             f"{self.remote.url} has {what} with {digits!r}; give more digits of the hash, or a branch or tag"
         )
 
-    def _files(self, sha: str, path: str) -> Iterator[tuple[bytes, str]]:
-        """Yield the files' names, relative to the path, and the hashes of their contents."""
-        inside = normpath(path.strip("/"))
-        code, listing, _ = self._git.attempt(
-            "ls-tree", "-r", "-z", f"{sha}:{'' if inside == '.' else inside}"
-        )
-        if code != 0:
-            raise BadInputError(f"commit {sha} of {self.remote.url} has no folder {path!r}")
-        for entry in filter(None, listing.split(b"\0")):
-            facts, name = entry.split(b"\t", 1)
-            mode, _, blob = _text(facts).split()
-            if not mode.startswith(_REGULAR_FILE):
-                kind = "a submodule" if mode.startswith("160") else "a symbolic link"
-                raise BadInputError(
-                    f"{path or '.'}/{_text(name)} of commit {sha} is {kind}; put the file itself there"
-                )
-            if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in name.split(b"/")):
-                raise BadInputError(f"commit {sha} has a file with the impossible name {_text(name)!r}")
-            yield name, blob
+    def _files(self, sha: str, path: str) -> TreeFiles:
+        self.fetch(sha)
+        return TreeFiles.listed(self._git, path, sha)
+
+    def _listed(self, *command: str) -> list[str]:
+        listing = self._first_bytes(_MAX_LISTING, *command)
+        if len(listing) >= _MAX_LISTING:
+            raise TooManyPathsError(
+                f"{self.remote.url}: git {command[0]} lists more paths than anybody reads"
+            )
+        return sorted(_text(path) for path in listing.split(b"\0") if path)
+
+    def _first_bytes(self, count: int, *command: str) -> bytes:
+        code, output, errors = self._git.attempt_first(count, _LISTING_SECONDS, *command)
+        if code is None and len(output) < count:
+            raise TooManyPathsError(f"{self.remote.url}: git {command[0]} takes longer than anybody waits")
+        if code:
+            raise git_error(errors)
+        return output
 
     def _fetch_blobs(self, sha: str, blobs: set[str]) -> None:
         """Fetch in one request what git would otherwise fetch one by one."""
+        if not blobs:
+            return
         listing = _text(self._run("rev-list", "--objects", "--missing=print", "--max-count=1", sha))
         missing = blobs & {line[1:] for line in listing.splitlines() if line.startswith("?")}
         if not missing:
@@ -242,19 +221,6 @@ class Commits:
             if not _HEADS_ONLY.search(str(error)):
                 raise
             self._fetch_all()
-
-    def _sizes(self, blobs: Iterable[str]) -> list[int]:
-        told = self._run("cat-file", "--batch-check=%(objectsize)", stdin="\n".join(blobs).encode())
-        return [int(size) for size in told.split()]
-
-    def _contents(self, blobs: Iterable[str]) -> Iterator[bytes]:
-        told = self._run("cat-file", "--batch=%(objectsize)", stdin="\n".join(blobs).encode())
-        start = 0
-        while start < len(told):
-            end = told.index(b"\n", start)
-            size = int(told[start:end])
-            yield told[end + 1 : end + 1 + size]
-            start = end + size + 2
 
     def _scratch(self, folder: Path) -> Git:
         folder.mkdir(parents=True, exist_ok=True)
@@ -282,6 +248,6 @@ def _text(told: bytes) -> str:
 
 
 def _accepted(heads: Mapping[str, str]) -> str:
-    names = sorted(ref.split("/", 2)[2] for ref in heads)
+    names = sorted(one_line(ref.split("/", 2)[2], 100) for ref in heads)
     there = f"there are: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
     return f"accepted are a branch or tag ({there}) and a commit's hash of at least 7 digits"

@@ -29,5 +29,9 @@ class DeclinedError(GitError, BadInputError):
     """The server refuses commits to this branch, however new they are."""
 
 
+class TooManyPathsError(GitError):
+    """A commit has more paths than can be listed."""
+
+
 class UnknownRevisionError(GitError, BadInputError):
     """The repository has no such commit, or does not give it out."""

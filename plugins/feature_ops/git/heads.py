@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from feature_ops.git.commits import CommitInfo, Commits
-from feature_ops.git.errors import UnknownRevisionError
+from feature_ops.git.errors import TooManyPathsError, UnknownRevisionError
 from feature_ops.git.path_watch import NO_COMMIT
 from feature_ops.work_folder import work_folder
 
@@ -19,7 +19,8 @@ class Change:
     From one commit to another.
 
     :param repository: address without user name and password.
-    :param paths: what differs, None if the server does not give out the old commit any more.
+    :param paths: what differs, None if the server does not give out the old commit any more, or if there are
+        too many paths to list.
     :param new: the commit it leads to.
     """
 
@@ -104,10 +105,13 @@ class WatchedRepository:
 
 
 def _paths(commits: Commits, old: str, new: str) -> tuple[str, ...] | None:
-    if old == NO_COMMIT:
-        return tuple(commits.paths(new))
     try:
-        commits.fetch(old)
-    except UnknownRevisionError:
+        if old == NO_COMMIT:
+            return tuple(commits.paths(new))
+        try:
+            commits.fetch(old)
+        except UnknownRevisionError:
+            return None
+        return tuple(commits.changed_paths(old, new))
+    except TooManyPathsError:
         return None
-    return tuple(commits.changed_paths(old, new))

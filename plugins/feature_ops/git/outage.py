@@ -1,4 +1,4 @@
-"""Something that does not work for a while: said once, tried less and less often, its end said once."""
+"""Exponential backoff, and an outage that is logged once when it starts and once when it ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ import random
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 300.0
+
+
+def backoff(attempt: int, interval: float) -> float:
+    """
+    Return the seconds to wait after an attempt: twice as long each time, at most five minutes.
+
+    Drawn from the upper half of that time, so that many who wait do not come back together.
+
+    :param attempt: its number, from 1.
+    :param interval: seconds that half of the first wait takes at most; also the least maximum.
+    """
+    longest = min(max(_LONGEST_PAUSE, interval), interval * 2 ** min(attempt, 20))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, guards nothing
 
 
 class Outage:
@@ -24,15 +37,14 @@ class Outage:
         self._failures = 0
 
     def failed(self, error: BaseException) -> float:
-        """Note one more failure; returns the seconds to wait, drawn so that crowds come apart."""
+        """Count one more failure; returns the seconds to wait before the next try."""
         self._failures += 1
         if self._failures == 1:
             log.warning(
                 "%s is held up; it is tried again, less and less often, until it works: %s",
                 *(self._what, error),
             )
-        longest = min(max(_LONGEST_PAUSE, self._interval), self._interval * 2 ** min(self._failures, 20))
-        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, guards nothing
+        return backoff(self._failures, self._interval)
 
     def over(self) -> None:
         """Note that it worked."""

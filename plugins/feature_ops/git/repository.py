@@ -205,13 +205,15 @@ class Repository:
         )
 
     def _remote_branches(self) -> dict[str, str]:
-        lines = self._run("ls-remote", "--heads", "origin").decode().splitlines()
-        return {ref: commit for commit, ref in (line.split("\t", 1) for line in lines)}
+        # Names of branches and files may be anything but UTF-8, and hold signs that end a line.
+        lines = self._run("ls-remote", "--heads", "origin").decode(errors="backslashreplace").split("\n")
+        return {ref: commit for commit, ref in (line.split("\t", 1) for line in lines if line)}
 
     def _blobs(self, *paths: str) -> dict[str, str]:
         if self.head is None:
             return {}
-        entries = self._run("ls-tree", "-z", self.head, "--", *paths).decode().split("\0")
+        listing = self._run("ls-tree", "-z", self.head, "--", *paths)
+        entries = listing.decode(errors="backslashreplace").split("\0")
         parsed = [entry.split("\t", 1) for entry in entries if entry]
         return {path: facts.split()[2] for facts, path in parsed if facts.split()[1] == "blob"}
 

@@ -6,28 +6,48 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
+from airflow.sdk.definitions.asset import AssetNameRef
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.comms import DRCount, GetDRCount
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
+from feature_ops.feast.acknowledge_operator import AcknowledgeOperator
+from feature_ops.git.acknowledgement import Acknowledgements, store_key
 from feature_ops.git.trigger import GitPathTrigger
+
+DAG_ID = "continuous_training"
+ASSET = AssetNameRef("feature_definitions")
 
 
 class Store(dict[str, Any]):
     """Stands in for one asset's state store; keeps JSON, as the database does."""
 
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self[key]) if key in self else default
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.dumps(value)
+
     async def aget(self, key: str) -> Any:
-        return json.loads(self[key]) if key in self else None
+        return self.get(key)
 
     async def aset(self, key: str, value: Any) -> None:
-        self[key] = json.dumps(value)
+        self.set(key, value)
 
     @property
     def commits(self) -> list[str]:
         """The commits noted, one for each watcher."""
-        return [json.loads(value)["commit"] for value in self.values()]
+        return [found["commit"] for found in map(json.loads, self.values()) if "commit" in found]
+
+    @property
+    def acknowledged(self) -> Acknowledgements:
+        """What the DAG has acknowledged."""
+        return Acknowledgements.from_json(self.get(store_key(DAG_ID)))
 
 
 class Stores:
@@ -94,6 +114,91 @@ class Triggerer:
                     self._streams.confirm_persisted([seq])
         except Exception as error:
             self.raised.append(error)
+
+
+# What the tasks of a run are in the end: those named, and the others as they follow from it.
+ENDINGS: dict[str, dict[str, str]] = {
+    "success": {"resolve_commits": "success", "diff_feature_service": "success", "apply": "success"},
+    "refused": {"resolve_commits": "success", "diff_feature_service": "failed", "apply": "upstream_failed"},
+    "git is away": {"resolve_commits": "failed", "apply": "upstream_failed"},
+    "store is away": {
+        "resolve_commits": "success",
+        "diff_feature_service": "failed",
+        "apply": "upstream_failed",
+    },
+    "backfill fails": {
+        "resolve_commits": "success",
+        "apply": "success",
+        "backfill": "failed",
+        "retrain": "upstream_failed",
+    },
+    "training fails": {"resolve_commits": "success", "apply": "success", "retrain": "failed"},
+}
+
+
+class Airflow:
+    """
+    Stands in for scheduler and worker: what comes in while the DAG is paused is lost, as it is there.
+
+    :param head: returns the commit that a run takes when it starts.
+    :param endings: how the runs end, one of :data:`ENDINGS` each; all further ones end well.
+    """
+
+    def __init__(self, store: Store, head: Callable[[], str], endings: tuple[str, ...] = ()) -> None:
+        self.paused = False
+        self.holding = False
+        self.runs: list[tuple[str, str]] = []
+        self.active = 0
+        self._store, self._head, self._endings = store, head, list(endings)
+
+    async def asend(self, message: GetDRCount) -> DRCount:
+        """Answer what a trigger requests of Airflow."""
+        assert (message.dag_id, message.states) == (DAG_ID, ["queued", "running"])
+        return DRCount(count=self.active)
+
+    async def follow(self, events: list[dict[str, Any]]) -> None:
+        """Make runs of the events in a list, one run of all that wait."""
+        seen = 0
+        while True:
+            await asyncio.sleep(0.005)
+            new, seen = len(events) - seen, len(events)
+            if new and not self.paused:
+                self.active = 1
+                while self.holding:
+                    await asyncio.sleep(0.005)
+                self.run(self._head())
+                self.active = 0
+
+    def run(self, commit: str) -> None:
+        """Let a run of a commit end, and its last task acknowledge it."""
+        how = self._endings.pop(0) if self._endings else "success"
+        self.runs.append((how, commit))
+        acknowledge(self._store, commit, how)
+
+
+def acknowledge(store: Store, commit: str, how: str = "success", conf: dict[str, Any] | None = None) -> str:
+    """Execute the last task of a run; returns its line."""
+    from tests.unit.test_operator import StateStoreStandIn
+
+    states = {**ENDINGS[how], "acknowledge": "running"}
+    results: dict[tuple[str, str], Any] = {("diff_feature_service", "return_value"): {"needed": True}}
+    if states["resolve_commits"] == "success":
+        results["resolve_commits", "return_value"] = {"commit": commit}
+    if how == "refused":
+        results["diff_feature_service", "refused"] = True
+    context: Any = {
+        "dag_run": SimpleNamespace(dag_id=DAG_ID, run_id="run", conf=conf or {}),
+        "ti": SimpleNamespace(
+            dag_id=DAG_ID,
+            get_task_states=lambda dag_id, run_ids: {"run": states},
+            xcom_pull=lambda task_ids, key="return_value": results.get((task_ids, key)),
+        ),
+        "asset_state_store": {ASSET: store},
+        "task_state_store": StateStoreStandIn(),
+    }
+    with suppress(AirflowSkipException):
+        AcknowledgeOperator(task_id="acknowledge", asset=ASSET).execute(context)
+    return str(context["task_state_store"]["summary"])
 
 
 @asynccontextmanager

@@ -48,9 +48,9 @@ def diff_commits(repo: Path, old: str, new: str, path: str = "feature_repo") -> 
         return Diff()
     with tempfile.TemporaryDirectory(prefix="feature-diff-") as place:
         folders = {}
-        for side, revision, tree in zip(("old", "new"), (old, new), trees, strict=True):
+        for side, revision, commit in zip(("old", "new"), (old, new), commits, strict=True):
             folder = Path(place).resolve() / side
-            repository.export(tree, folder)
+            repository.export(commit, path, folder)
             folders[f"{side} commit {revision}"] = folder
         return diff_folders(folders)
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from feature_ops.exceptions import BadInputError
 from feature_ops.git.command import Git
-
-_REGULAR, _LINK = "100", "120000"
-# Larger files are data; no definition is made from them.
-_MAX_SIZE = 16 * 1024 * 1024
+from feature_ops.git.tree_files import TreeFiles, folder_hash
 
 
 class LocalRepository:
@@ -40,37 +35,18 @@ class LocalRepository:
 
     def tree(self, commit: str, path: str) -> str:
         """Return the hash of a folder in a commit: equal hashes, equal content."""
-        code, output, _ = self._git.attempt("rev-parse", "--verify", "--quiet", f"{commit}:{_inner(path)}")
-        kind = self._git.attempt("cat-file", "-t", output.decode().strip())[1].strip() if code == 0 else b""
-        if kind != b"tree":
+        tree = folder_hash(self._git, _inner(path), commit)
+        if tree is None:
             raise BadInputError(f"commit {commit[:10]} has no folder {path!r}: say with --path where it is")
-        return output.decode().strip()
+        return tree
 
-    def export(self, tree: str, target: Path) -> None:
+    def export(self, commit: str, path: str, folder: Path) -> None:
         """
-        Write a folder's files; links that lead out of it, submodules and large data are left out.
+        Write the files under a folder of a commit, as :meth:`feature_ops.git.commits.Commits.export` does.
 
-        :param tree: its hash.
-        :param target: an empty folder; made if missing.
+        :param folder: a folder that is empty or missing.
         """
-        target.mkdir(parents=True, exist_ok=True)
-        entries = list(self._entries(tree))
-        wanted = "".join(f"{blob}\n" for _, blob, _ in entries)
-        contents = _batch(self._git.run("cat-file", "--batch", stdin=wanted.encode()))
-        for (mode, _, name), content in zip(entries, contents, strict=True):
-            file = target / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if mode == _LINK:
-                _link(file, os.fsdecode(content), target)
-            else:
-                file.write_bytes(content)
-
-    def _entries(self, tree: str) -> Iterator[tuple[str, str, str]]:
-        for line in self._git.run("ls-tree", "-r", "-l", "-z", tree).split(b"\0")[:-1]:
-            about, name = line.split(b"\t", 1)
-            mode, _, blob, size = about.decode().split()
-            if (mode.startswith(_REGULAR) or mode == _LINK) and int(size) <= _MAX_SIZE:
-                yield mode, blob, os.fsdecode(name)
+        TreeFiles.listed(self._git, _inner(path), commit).write(folder)
 
 
 def _inner(path: str) -> str:
@@ -78,21 +54,6 @@ def _inner(path: str) -> str:
     if ".." in parts:
         raise BadInputError(f"--path {path!r} leads out of the repository")
     return "/".join(parts)
-
-
-def _batch(output: bytes) -> Iterator[bytes]:
-    position = 0
-    while position < len(output):
-        end = output.index(b"\n", position)
-        size = int(output[position:end].split()[2])
-        yield output[end + 1 : end + 1 + size]
-        position = end + 1 + size + 1
-
-
-def _link(file: Path, goal: str, target: Path) -> None:
-    inside = Path(os.path.normpath(file.parent / goal)).is_relative_to(target)
-    if inside and not os.path.isabs(goal):
-        file.symlink_to(goal)
 
 
 def _git_folder(folder: Path) -> Path:

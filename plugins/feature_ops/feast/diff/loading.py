@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.feast.diff.answers import read_results
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.verdict import printable
 
@@ -121,7 +122,7 @@ def _project(label: str, folder: Path) -> str:
     return "" if "$" in name else name
 
 
-def _ask(request: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any]:
+def _ask(request: dict[str, Any], scratch: str, seconds: float) -> Mapping[str, Any]:
     """Run the process that reads definitions, and return what it answers for each label."""
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         lifeline, held = os.pipe()
@@ -147,20 +148,19 @@ def _ask(request: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any
                 child.wait()
             os.close(lifeline)
             os.close(held)
-        return _answer(answer, errors)
+        return _answer(answer, errors, request["folders"])
 
 
-def _answer(answer: IO[bytes], errors: IO[bytes]) -> dict[str, Any]:
+def _answer(answer: IO[bytes], errors: IO[bytes], labels: Collection[str]) -> Mapping[str, Any]:
     answer.seek(0)
     errors.seek(0)
     try:
-        content: dict[str, Any] = json.load(answer)
+        return read_results(answer.read(), labels)
     except ValueError:
         last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
         raise FeatureOpsError(
             f"the process that reads definitions failed: {''.join(last) or 'it was killed'}"
         ) from None
-    return content
 
 
 def _environment(scratch: str) -> dict[str, str]:
@@ -179,7 +179,10 @@ def _environment(scratch: str) -> dict[str, str]:
 
 def _result(label: str, answer: Mapping[str, Any], limits: Limits) -> Definitions | DefinitionsError:
     if "definitions" in answer:
-        return Definitions.from_json(answer["definitions"])
+        try:
+            return Definitions.from_json(answer["definitions"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return DefinitionsError(f"{label}: its definitions can't be read: {_clean(str(error))}")
     return DefinitionsError(_message(label, answer, limits))
 
 

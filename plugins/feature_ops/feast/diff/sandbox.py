@@ -23,8 +23,6 @@ from typing import IO, Any
 
 _MAX_ANSWER = 64 * 1024 * 1024
 _TAIL = 4000
-# What json, describe or the names in an answer can raise, if the answer is not what it should be.
-_NOT_AN_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def main() -> None:
@@ -43,6 +41,7 @@ def main() -> None:
     import_feast_for_definitions()
     import feast.repo_operations  # noqa: F401
 
+    import feature_ops.feast.diff.answers
     import feature_ops.feast.diff.describe
     import feature_ops.feast.diff.foreign  # noqa: F401
 
@@ -117,20 +116,26 @@ def _judged(text: bytes, late: bool, status: int) -> dict[str, Any]:
         return {"error": {"kind": "ended", "text": "late"}}
     if len(text) > _MAX_ANSWER:
         return {"error": {"kind": "ended", "text": "large"}}
-    try:
-        found = json.loads(text)
-        if "error" in found:
-            return {"error": {str(key): str(value)[:_TAIL] for key, value in found["error"].items()}}
-    except _NOT_AN_ANSWER:
-        if text:
-            return {"error": {"kind": "ended", "text": "forged"}}
+    if not text:
         signalled = os.WIFSIGNALED(status)
         number = os.WTERMSIG(status) if signalled else os.WEXITSTATUS(status)
         return {"error": {"kind": "ended", "text": f"{'signal' if signalled else 'exit code'} {number}"}}
+    return _read_answer(text)
+
+
+def _read_answer(text: bytes) -> dict[str, Any]:
+    from feature_ops.feast.diff.answers import NotAnAnswerError, read_answer
+
     try:
-        return {"definitions": _definitions(found), "open": [str(item) for item in found["open"]]}
-    except _NOT_AN_ANSWER as error:
-        return {"error": {"kind": "objects", "text": str(error)}}
+        answer = read_answer(text)
+    except NotAnAnswerError:
+        return {"error": {"kind": "ended", "text": "forged"}}
+    if "error" in answer:
+        return answer
+    try:
+        return {"definitions": _definitions(answer), "open": answer["open"]}
+    except Exception as error:  # of Feast, protobuf or describe: the messages may be anything
+        return {"error": {"kind": "objects", "text": str(error)[:_TAIL] or type(error).__name__}}
 
 
 def _definitions(found: dict[str, Any]) -> dict[str, Any]:

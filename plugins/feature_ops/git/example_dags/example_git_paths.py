@@ -1,8 +1,11 @@
 """
-Two ways to follow a folder of a git repository.
+Three ways to follow a folder of a git repository.
 
-``example_git_paths_by_commit`` is started by each commit that changes the folder; several that come
-at once start it once. ``example_git_paths_by_schedule`` runs once a day and waits in it for a change.
+``example_git_paths_by_commit`` is started by each commit that changes the folder; several in one batch start
+it once. A commit that is pushed while the DAG is paused waits for the next one.
+``example_git_paths_evaluated`` acknowledges what it has evaluated: the trigger repeats its event until
+then, so that neither a pause nor a failed run loses a commit. ``example_git_paths_by_schedule`` runs once a
+day and waits for a change.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetWatcher, task
+from airflow.sdk import DAG, Asset, AssetWatcher, get_current_context, task
 
+from feature_ops.git.acknowledgement import acknowledge
 from feature_ops.git.sensor import GitPathSensor
 from feature_ops.git.trigger import GitPathTrigger
 
@@ -44,6 +48,36 @@ with DAG(
 
     tell()
 # [END howto_trigger_git_paths]
+
+# [START howto_trigger_git_paths_evaluated]
+EVALUATED_DEFINITIONS = Asset(
+    "example_evaluated_definitions",
+    watchers=[
+        AssetWatcher(
+            name="commits",
+            trigger=GitPathTrigger(paths=["feature_repo/**"], evaluated_by="example_git_paths_evaluated"),
+        )
+    ],
+)
+
+with DAG(
+    "example_git_paths_evaluated",
+    schedule=EVALUATED_DEFINITIONS,
+    start_date=datetime(2024, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    tags=["example"],
+):
+
+    @task(inlets=[EVALUATED_DEFINITIONS])
+    def evaluate(triggering_asset_events: Any = None) -> str:
+        """Evaluate the newest commit, then acknowledge it; if it fails before, another run evaluates it."""
+        commit = str(triggering_asset_events[EVALUATED_DEFINITIONS][-1].extra["payload"]["new"])
+        acknowledge(get_current_context(), EVALUATED_DEFINITIONS, commit)
+        return commit
+
+    evaluate()
+# [END howto_trigger_git_paths_evaluated]
 
 # [START howto_sensor_git_paths]
 with DAG(
