@@ -166,6 +166,11 @@ class Settings(BaseSettings):
     source_timeout: float = Field(60.0, gt=0, description="Seconds without a byte before a fetch fails.")
     source_deadline: float = Field(3600.0, gt=0, description="Seconds that a whole fetch may take.")
 
+    parse_memory: ByteSize = Field(
+        ByteSize(1024**3), description="Memory of the process that reads a source file."
+    )
+    parse_timeout: float = Field(1800.0, gt=0, description="Seconds that reading a source file may take.")
+
     etl_schedule: str | None = Field(None, description="Cron or @preset of a dataset's DAG.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
 

@@ -18,6 +18,7 @@ _FILES = (
     "model/requirements.txt",
     "model/jukebox/**/*",
     "plugins/feature_ops/__init__.py",
+    "plugins/feature_ops/keys.py",
     "plugins/feature_ops/feast/__init__.py",
     "plugins/feature_ops/feast/importing.py",
     "plugins/feature_ops/feast/engine/**/*",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Not boto3: Airflow's amazon provider imports it to check an asset's s3:// address.
-HEAVY = ("feast", "pandas", "pyarrow", "mlflow", "dvc", "duckdb", "pandera", "numpy")
+HEAVY = ("feast", "pandas", "pyarrow", "mlflow", "dvc", "duckdb", "numpy")
 
 
 def run_python(code: str, tmp_path: Path, *args: str, **settings: str) -> str:

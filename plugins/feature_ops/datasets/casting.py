@@ -12,6 +12,7 @@ from feature_ops.datasets.nested_casts import (
     is_list_castable,
     is_struct_castable,
 )
+from feature_ops.datasets.plain_arrays import plain_array, plain_type
 from feature_ops.datasets.scalar_casts import cast_scalars, is_scalar_castable
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ def is_castable(source: pa.DataType, column: Column) -> bool:
     """Whether values of a type may become values of a column; each value is still checked."""
     import pyarrow.types as t
 
-    if t.is_dictionary(source):
-        source = source.value_type
-    source = _stored(source)
+    source = plain_type(source)
     if t.is_null(source):
         return True
     if column.type is ColumnType.MAP:
@@ -43,23 +42,11 @@ def exact_cast(array: pa.Array, column: Column, wanted: int) -> tuple[pa.Array |
 
     :param wanted: how many such positions to look for.
     """
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+    array = plain_array(array)
     try:
         return _convert(array, column), []
     except ValueError:  # Arrow's own, too
         return None, _offending(array, column, wanted)
-
-
-def _stored(source: pa.DataType) -> pa.DataType:
-    """Return what a type is made of: parquet's JSON is a text to us."""
-    import pyarrow as pa
-
-    return source.storage_type if isinstance(source, pa.BaseExtensionType) else source
 
 
 def _convert(array: pa.Array, column: Column) -> pa.Array:
@@ -95,3 +82,21 @@ def _offending(array: pa.Array, column: Column, wanted: int) -> list[int]:
             half = length // 2
             pending += [(start + half, length - half), (start, half)]
     return found
+
+
+def cast_remedy(source: pa.DataType, column: Column) -> str:
+    """Return what to do about values that do not fit into a column's type."""
+    import pyarrow.types as t
+
+    if column.type is ColumnType.TIMESTAMP:
+        if t.is_timestamp(source) and source.unit == "ns":
+            return (
+                "round the times to microseconds where the file is written (pandas: .dt.floor('us'), "
+                "SQL: date_trunc('microseconds', ...))"
+            )
+        return "correct the times: microseconds hold about 292,000 years before and after 1970"
+    if column.type is ColumnType.STRING:
+        return "write the texts as UTF-8"
+    if column.type in (ColumnType.JSON, ColumnType.MAP):
+        return f"write each value as {column.described}"
+    return f"write values that {column.described} can hold, or declare the column as another type"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from feature_ops.datasets.column import KEYS, Column, ColumnType
-from feature_ops.settings import get_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,27 +76,27 @@ class Dataset(BaseModel):
     @property
     def uri(self) -> str:
         """Prefix of the history that Feast reads, with a slash at its end."""
-        return f"{get_settings().storage_uri}/{self.name}/"
+        return f"{_storage_uri()}/{self.name}/"
 
     @property
     def accepted_uri(self) -> str:
         """Prefix of files that passed validation and are not yet part of the history everywhere."""
-        return f"{get_settings().storage_uri}/_accepted/{self.name}/"
+        return f"{_storage_uri()}/_accepted/{self.name}/"
 
     @property
     def acceptance_uri(self) -> str:
         """Prefix at which writers settle which file is accepted next."""
-        return f"{get_settings().storage_uri}/_acceptance/{self.name}/"
+        return f"{_storage_uri()}/_acceptance/{self.name}/"
 
     @property
     def staging_uri(self) -> str:
         """Prefix of source files as they were fetched, a folder per run."""
-        return f"{get_settings().storage_uri}/_staging/{self.name}/"
+        return f"{_storage_uri()}/_staging/{self.name}/"
 
     @property
     def quarantine_uri(self) -> str:
         """Prefix of rejected source files, each with its report."""
-        return f"{get_settings().storage_uri}/_quarantine/{self.name}/"
+        return f"{_storage_uri()}/_quarantine/{self.name}/"
 
     @property
     def pointer_folder(self) -> str:
@@ -115,3 +114,10 @@ class Dataset(BaseModel):
 
         columns = (*self.read_columns, Column(name=self.created_timestamp_column, type=ColumnType.TIMESTAMP))
         return pa.schema([pa.field(c.name, c.arrow_type(), nullable=c.nullable) for c in columns])
+
+
+def _storage_uri() -> str:
+    # Not at the top: the process that parses source files has no settings.
+    from feature_ops.settings import get_settings
+
+    return get_settings().storage_uri

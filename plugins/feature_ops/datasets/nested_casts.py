@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from feature_ops.datasets.plain_arrays import is_list
 from feature_ops.datasets.scalar_casts import cast_scalars, is_scalar_castable
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def is_list(source: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's lists."""
-    import pyarrow.types as t
-
-    return bool(t.is_list(source) or t.is_large_list(source) or t.is_fixed_size_list(source))
 
 
 def is_list_castable(source: pa.DataType, target: pa.DataType) -> bool:

@@ -89,7 +89,11 @@ class Comparison:
     def note_conflicts(self, violations: Violations) -> None:
         """Note rows with the key and time of another row of the file, but other values."""
         keys = ", ".join(_quoted(key) for key in self._dataset.keys)
-        conflicts = "FROM judged WHERE verdict = 'conflict'"
+        # Rows without a key or time have a fault of their own.
+        complete = " AND ".join(
+            f"{_quoted(name)} IS NOT NULL" for name in (*self._dataset.keys, self._dataset.timestamp_field)
+        )
+        conflicts = f"FROM judged WHERE verdict = 'conflict' AND {complete}"
         ((count,),) = self._connection.execute(f"SELECT count(*) {conflicts}").fetchall()
         rows = self._connection.execute(
             f"SELECT {ROW_COLUMN}, previous_row, {keys} {conflicts} ORDER BY {ROW_COLUMN} LIMIT {ROWS_SHOWN}"

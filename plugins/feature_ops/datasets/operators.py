@@ -41,7 +41,8 @@ class IngestOperator(ReconcilingOperator):
         settings = get_settings()
         source = parse_source(wanted_url(self.dataset_url, context["params"], settings), settings)
         store = ObjectStore.from_connection(settings.aws_conn_id)
-        uri = f"{self.dataset.staging_uri}{run_folder(context['dag_run'].run_id)}/{SOURCE_FILE}"
+        folder = run_folder(context["dag_run"].run_id, _map_index(context))
+        uri = f"{self.dataset.staging_uri}{folder}/{SOURCE_FILE}"
         with open_source(source, store, settings) as chunks:
             staged = stage(chunks, store, uri)
         now = datetime.now(UTC)
@@ -97,10 +98,18 @@ class ValidateOperator(ReconcilingOperator):
             store=ObjectStore.from_connection(settings.aws_conn_id),
             settings=settings,
             lock_url=_lock_database(),
+            map_index=_map_index(context),
         )
         with work_folder("validate") as folder:
             facts = validation.run(folder)
         return Outcome(_summary(facts), facts)
+
+
+def _map_index(context: Context) -> int:
+    """Return the index of a mapped task; -1 if it is not mapped."""
+    task_instance = context.get("ti")
+    index = getattr(task_instance, "map_index", None)
+    return -1 if index is None else int(index)
 
 
 def _lock_database() -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from feature_ops.datasets.new_rows import NewRows
@@ -51,7 +50,7 @@ class Report:
             layout = self.normalized.layout
             facts |= {
                 "rows": self.normalized.rows,
-                "event_time_from": layout.timestamp or "the run's time",
+                "event_time_from": "the run's time" if layout.stamped else layout.timestamp,
                 "absent_columns": list(layout.absent),
                 "unexpected_columns": list(layout.unexpected),
                 "columns": [_column(column) for column in self.normalized.columns],
@@ -83,15 +82,9 @@ def _column(facts: ColumnFacts) -> dict[str, Any]:
         "in_file": facts.source,
         "type_in_file": facts.source_type,
         "nulls": facts.nulls,
-        "min": _shown(facts.smallest),
-        "max": _shown(facts.largest),
+        "min": facts.smallest,
+        "max": facts.largest,
     }
-
-
-def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return value.isoformat() if isinstance(value, datetime) else shown_value(value)
 
 
 def _table(columns: list[ColumnFacts]) -> list[str]:
@@ -115,14 +108,13 @@ def _table(columns: list[ColumnFacts]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    shown = _shown(value)
-    text = "-" if shown is None else str(shown)
+    text = "-" if value is None else str(value)
     return text if len(text) <= 32 else f"{text[:31]}…"
 
 
 def _remarks(normalized: Normalized) -> list[str]:
     layout, remarks = normalized.layout, []
-    if layout.timestamp is None:
+    if layout.stamped:
         remarks.append("The file has no event time: its rows are stamped with the run's time")
     if layout.absent:
         remarks.append(f"Columns that the file lacks, null from here on: {', '.join(layout.absent)}")

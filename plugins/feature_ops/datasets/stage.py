@@ -35,9 +35,14 @@ class StagedFile:
     sha256: str
 
 
-def run_folder(run_id: str) -> str:
-    """Return the name of a run's folder: its id with every sign that a path may not hold replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", run_id)
+def run_folder(run_id: str, map_index: int = -1) -> str:
+    """
+    Return the name of a run's folder: its id with every sign that a path may not hold replaced.
+
+    :param map_index: index of a mapped task, whose files have a folder of their own; -1 if it is not mapped.
+    """
+    folder = re.sub(r"[^A-Za-z0-9._-]", "_", run_id)
+    return folder if map_index < 0 else f"{folder}/{map_index}"
 
 
 def stage(chunks: Iterator[bytes], store: ObjectStore, uri: str) -> StagedFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,10 @@ from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.accept import accepted_earlier, write_history_file
 from feature_ops.datasets.acceptance import Acceptance, Generation
 from feature_ops.datasets.dataset import Dataset
-from feature_ops.datasets.history import open_history
+from feature_ops.datasets.history import History, open_history
 from feature_ops.datasets.new_rows import NewRows, compare
-from feature_ops.datasets.normalize import Normalized, normalize
+from feature_ops.datasets.normalize import Normalized
+from feature_ops.datasets.parser_process import Limits, parse
 from feature_ops.datasets.report import REPORT_FILE, Report
 from feature_ops.datasets.stage import SOURCE_FILE, StagedFile, download, run_folder
 from feature_ops.datasets.violations import Violations
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Each is lost to another stack's writer only, of which there are few.
 _ATTEMPTS = 20
+# So many faults of a file stand in the task's line, the others in the report only.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Validation:
     :param timestamp_column: the event time's column if the user named one, else "".
     :param lock_url: SQLAlchemy URL of the database that has this stack's writers wait for each other;
         without it they compare anew when another one was faster, as they do with other stacks'.
+    :param map_index: index of the mapped task; -1 if it is not mapped.
     """
 
     dataset: Dataset
@@ -54,6 +58,7 @@ class Validation:
     store: ObjectStore
     settings: Settings
     lock_url: str | None
+    map_index: int = -1
 
     def run(self, folder: Path) -> dict[str, Any]:
         """
@@ -64,7 +69,7 @@ class Validation:
         """
         local = folder / SOURCE_FILE
         download(self.staged, self.store, str(local))
-        normalized = self._normalize(local, folder / "normalized.parquet")
+        normalized = self._normalize(local, folder)
         local.unlink()
         with self._lock():
             for _ in range(_ATTEMPTS):
@@ -93,23 +98,49 @@ class Validation:
         with TemporaryDirectory(dir=folder) as scratch:
             return self._accept(normalized, Path(scratch), acceptance, latest)
 
-    def _normalize(self, local: Path, target: Path) -> Normalized:
+    def _normalize(self, local: Path, folder: Path) -> Normalized:
+        settings, parsed = self.settings, folder / "parsed"
+        parsed.mkdir()
         try:
-            normalized = normalize(
+            normalized = parse(
                 local,
-                target,
+                parsed,
                 self.dataset,
                 timestamp_column=self.timestamp_column,
                 stamp=self.run_after,
                 # Clocks differ: a stamp of the scheduler must not be in the worker's future.
                 latest=max(datetime.now(UTC), self.run_after),
-                limit=self.settings.source_max_size,
+                limits=Limits(settings.source_max_size, settings.parse_memory, settings.parse_timeout),
             )
         except BadInputError as error:
             self._refuse(replace(self._report(), error=str(error)))
         if normalized.violations:
+            self._note_conflicts(normalized, folder)
             self._refuse(replace(self._report(), normalized=normalized, violations=normalized.violations))
         return normalized
+
+    def _note_conflicts(self, normalized: Normalized, folder: Path) -> None:
+        """Add contradicting rows to what is wrong with a file, so that one report names every fault."""
+        if not normalized.path.exists():
+            return
+        # A column whose values were not all converted says nothing about which rows differ.
+        unsure = {violation.column for violation in normalized.violations if not violation.complete}
+        unsure -= set(self.dataset.keys)
+        columns = tuple(column for column in self.dataset.columns if column.name not in unsure)
+        with (
+            suppress(
+                BadInputError
+            ),  # such as too little memory: what was found before is enough to refuse it
+            TemporaryDirectory(dir=folder) as scratch,
+            compare(
+                normalized.path,
+                History(self.dataset.model_copy(update={"columns": columns}), []),
+                ingested_at=self.run_after,
+                folder=Path(scratch),
+                memory_limit=self.settings.memory_limit,
+            ) as comparison,
+        ):
+            comparison.note_conflicts(normalized.violations)
 
     def _accept(
         self, normalized: Normalized, folder: Path, acceptance: Acceptance, latest: Generation
@@ -185,7 +216,7 @@ class Validation:
 
     @property
     def _staging_report_uri(self) -> str:
-        return f"{self.dataset.staging_uri}{run_folder(self.run_id)}/{REPORT_FILE}"
+        return f"{self.dataset.staging_uri}{run_folder(self.run_id, self.map_index)}/{REPORT_FILE}"
 
     def _report(self) -> Report:
         return Report(
@@ -207,14 +238,15 @@ class Validation:
             self._publish(report, self._staging_report_uri, metadata)
 
     def _refuse(self, report: Report) -> NoReturn:
-        quarantine = f"{self.dataset.quarantine_uri}{run_folder(self.run_id)}"
+        quarantine = f"{self.dataset.quarantine_uri}{run_folder(self.run_id, self.map_index)}"
         with passing(CommitPoint.SOURCE_QUARANTINED):
             self.store.copy(self.staged.uri, f"{quarantine}/{SOURCE_FILE}")
         with passing(CommitPoint.REFUSAL_REPORTED):
             self._publish(report, f"{quarantine}/{REPORT_FILE}")
         wrong = [report.error] if report.error else [str(violation) for violation in report.violations]
-        more = f"; and {len(wrong) - 1} more rules are broken" if len(wrong) > 1 else ""
+        shown = "; ".join(wrong[:_SHOWN])
+        more = f"; and {len(wrong) - _SHOWN} more (see the report)" if len(wrong) > _SHOWN else ""
         raise BadInputError(
-            f"{self.source} is refused: {wrong[0]}{more}. Correct the file and trigger a new run; "
+            f"{self.source} is refused: {shown}{more}. Correct the file and trigger a new run; "
             f"report, kept for {self.settings.quarantine_days} days: {quarantine}/{REPORT_FILE}"
         )

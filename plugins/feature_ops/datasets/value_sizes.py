@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from feature_ops.datasets.nested_casts import is_list
+from feature_ops.datasets.plain_arrays import is_list, plain_array
 from feature_ops.datasets.scalar_casts import is_text
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ def value_sizes(array: pa.Array) -> Any:
     import pyarrow as pa
     import pyarrow.types as t
 
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
     if t.is_dictionary(array.type):
         # One more at the end, for those that are null.
         sizes = np.append(value_sizes(array.dictionary), _PLACE)
-        return sizes[array.indices.fill_null(len(array.dictionary)).to_numpy(zero_copy_only=False)]
+        indices = array.indices.cast(pa.int64()).fill_null(len(array.dictionary))
+        return sizes[indices.to_numpy(zero_copy_only=False)]
+    array = plain_array(array)
     if t.is_map(array.type):
         array = array.cast(
             pa.list_(pa.struct([("key", array.type.key_type), ("item", array.type.item_type)]))

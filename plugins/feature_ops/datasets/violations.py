@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 ROWS_SHOWN = 5
 _VALUE_LENGTH = 80
@@ -26,6 +26,7 @@ class Violation:
     :param rows: the first offending rows, as number (the first row is 1) and value.
     :param count: how many rows are known to break it; zero if the rule is about the whole column.
     :param complete: whether every row was counted.
+    :param remedy: what to do about it; empty if the rule already says so.
     """
 
     column: str
@@ -33,35 +34,51 @@ class Violation:
     rows: list[tuple[int, str]] = field(default_factory=list)
     count: int = 0
     complete: bool = True
+    remedy: str = ""
 
     def __str__(self) -> str:
         where = f"column {self.column!r} " if self.column else ""
+        remedy = f": {self.remedy}" if self.remedy else ""
         if not self.rows:
-            return f"{where}{self.rule}"
+            return f"{where}{self.rule}{remedy}"
         rows = ", ".join(f"row {row:,}: {value}" for row, value in self.rows)
-        at_least = "" if self.complete else "at least "
-        return f"{where}{self.rule} in {at_least}{self.count:,} row{'' if self.count == 1 else 's'} ({rows})"
+        count = f"{'' if self.complete else 'at least '}{self.count:,} row{'' if self.count == 1 else 's'}"
+        return f"{where}{self.rule} in {count} ({rows}){remedy}"
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON for the report."""
         rows = [{"row": row, "value": value} for row, value in self.rows]
-        return {
+        facts = {
             "column": self.column,
             "rule": self.rule,
             "count": self.count,
             "complete": self.complete,
             "rows": rows,
         }
+        return {**facts, "remedy": self.remedy} if self.remedy else facts
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what :meth:`facts` was made of."""
+        rows = [(int(row["row"]), str(row["value"])) for row in facts["rows"]]
+        return cls(
+            str(facts["column"]),
+            str(facts["rule"]),
+            rows,
+            int(facts["count"]),
+            bool(facts["complete"]),
+            str(facts.get("remedy", "")),
+        )
 
 
 class Violations:
     """Collects what is wrong, in bounded memory however bad the file is."""
 
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], Violation] = {}
+    def __init__(self, found: Iterable[Violation] = ()) -> None:
+        self._found = {(violation.column, violation.rule): violation for violation in found}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def __iter__(self) -> Iterator[Violation]:
         return iter(self._found.values())
@@ -73,9 +90,10 @@ class Violations:
         rows: Iterable[tuple[int, Any]] = (),
         count: int = 0,
         complete: bool = True,
+        remedy: str = "",
     ) -> None:
-        """Note offending rows of a rule; those beyond the first few are only counted."""
-        violation = self._found.setdefault((column, rule), Violation(column, rule))
+        """Record offending rows of a rule; those beyond the first few are only counted."""
+        violation = self._found.setdefault((column, rule), Violation(column, rule, remedy=remedy))
         violation.count += count
         violation.complete &= complete
         for row, value in rows:
@@ -84,6 +102,6 @@ class Violations:
             violation.rows.append((row, shown_value(value)))
 
     def wanted(self, column: str, rule: str) -> int:
-        """How many more offending rows of a rule are worth looking for."""
+        """Return how many more offending rows of a rule are worth looking for."""
         found = self._found.get((column, rule))
         return ROWS_SHOWN - (len(found.rows) if found else 0)

@@ -69,20 +69,23 @@ class Steps:
 
     def ingest(self, url: str | None, run_id: str, **params: Any) -> tuple[dict[str, Any], str]:
         operator = IngestOperator(task_id="ingest", dataset=self.dataset, dataset_url=url)
-        return self._execute(operator, run_id, params)
+        return self.execute(operator, run_id, params)
 
     def validate(self, ingested: dict[str, Any], run_id: str) -> tuple[dict[str, Any], str]:
         operator = ValidateOperator(task_id="validate", dataset=self.dataset, ingested=ingested)
-        return self._execute(operator, run_id, {})
+        return self.execute(operator, run_id)
 
     def both(self, url: str, run_id: str) -> tuple[dict[str, Any], str]:
         return self.validate(self.ingest(url, run_id)[0], run_id)
 
-    def _execute(self, operator: Any, run_id: str, params: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    def execute(
+        self, operator: Any, run_id: str, params: dict[str, Any] | None = None, **context: Any
+    ) -> tuple[dict[str, Any], str]:
         state = TaskStateStandIn()
         self.state = state
+        run = DagRunStandIn(run_id)
         facts = operator.execute(
-            {"task_state_store": state, "dag_run": DagRunStandIn(run_id), "params": params}
+            {"task_state_store": state, "dag_run": run, "params": params or {}, **context}
         )
         return facts, state["summary"]
 

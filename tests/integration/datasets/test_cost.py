@@ -93,5 +93,5 @@ def test_each_step_imports_only_what_it_uses(steps: Steps) -> None:
     ingested, _, modules = run_step(steps.dataset, step="IngestOperator", dataset_url=url)
     assert not {"pandas", "pyarrow", "numpy", "duckdb", "pandera", "feast", "dvc"} & set(modules)
     _, _, modules = run_step(steps.dataset, step="ValidateOperator", ingested=ingested)
-    assert {"duckdb", "pandera"} <= set(modules)
-    assert not {"feast", "dvc", "mlflow"} & set(modules)
+    assert "duckdb" in modules
+    assert not {"feast", "dvc", "mlflow", "pandas"} & set(modules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from feature_ops.advisory_lock import advisory_lock
+from feature_ops.datasets import parser_process
 from feature_ops.datasets import stage as stage_module
 from feature_ops.datasets.stage import PART_SIZE, stage, sweep
-from feature_ops.exceptions import FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import split_uri
 from feature_ops.settings import get_settings
 
@@ -291,10 +293,10 @@ def test_a_column_more_is_reported_and_stays_in_the_source(
     assert "smell" not in steps.rows()[0]
 
 
-def test_keys_of_any_signs_and_of_a_megabyte_are_kept(
+def test_visible_keys_of_up_to_a_kilobyte_are_kept(
     steps: Steps, plants: Callable[..., dict[str, Any]]
 ) -> None:
-    keys = ["🌵 cactus", "two\nlines", "é", "e\u0301", "long" * 250_000]
+    keys = ["🌵 cactus", "👩\u200d🚀", "é", "e\u0301", "long" * 256]
     facts, _ = steps.both(steps.source(plants(*keys)), "run 1")
     assert facts["new"] == 5
     assert {row["plant"] for row in steps.rows()} == set(keys)
@@ -315,3 +317,56 @@ def test_a_retry_does_not_take_back_a_correction_that_came_before_it(steps: Step
     assert told == summary
     assert facts == {**first, "accepted_uri": first["accepted_uri"].replace("_accepted/", "")}
     assert sorted(row["leaves"] for row in steps.rows()) == [3, 4]
+
+
+def test_every_fault_of_a_file_is_reported_at_once_also_rows_that_contradict_each_other(
+    steps: Steps, plants: Plants
+) -> None:
+    columns = plants("fern", "moss", "fern") | {"leaves": [1, -7, 2], "note": [b"a", b"\xff", b"b"]}
+    with pytest.raises(AirflowFailException) as failed:
+        steps.both(steps.source(columns), RUN)
+    message = str(failed.value)
+    for fault in (
+        "column 'leaves' must be at least 0 in 1 row (row 2: -7)",
+        "column 'note' has values that do not fit into string unchanged",
+        "column 'plant' has the same key and event time in another row, with other values: keep one of them "
+        "in 1 row (row 3: 'fern' as in row 1)",
+    ):
+        assert fault in message
+    report = json.loads(steps.read(message.rsplit(" ", 1)[-1]))
+    assert [violation["column"] for violation in report["violations"]] == ["leaves", "note", "plant"]
+
+
+@pytest.mark.parametrize("key", ["a\x00b", "two\nlines", "a\u202eb", " a", "x" * 1025])
+def test_a_key_that_no_service_can_be_asked_for_is_refused(key: str, steps: Steps, plants: Plants) -> None:
+    with pytest.raises(AirflowFailException, match=r"column 'plant' must not .* in 1 row \(row 2: "):
+        steps.both(steps.source(plants("fern", key)), RUN)
+    assert steps.rows() == []
+
+
+def test_a_file_that_crashes_the_parser_is_quarantined_and_the_worker_lives(
+    steps: Steps, plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = "import os; open('progress', 'w').write('3'); os.abort()"
+    monkeypatch.setattr(parser_process, "_COMMAND", [sys.executable, "-c", crash])
+    with pytest.raises(AirflowFailException, match="the parser ended with SIGABRT after row 3") as failed:
+        steps.both(steps.source(plants("fern")), RUN)
+    folder = str(failed.value).rsplit(" ", 1)[-1].rsplit("/", 1)[0]
+    assert steps.store.exists(f"{folder}/source.parquet")
+    assert "SIGABRT" in json.loads(steps.read(f"{folder}/report.json"))["error"]
+
+
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), 9)", "open('answer.json', 'w').write('{\"errno\": 28}')"]
+)
+def test_a_parser_that_was_killed_or_found_a_full_disk_is_tried_again(
+    end: str, steps: Steps, plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingested, _ = steps.ingest(steps.source(plants("fern")), RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(parser_process, "_COMMAND", [sys.executable, "-c", f"import os; {end}"])
+        with pytest.raises(FeatureOpsError) as failed:
+            steps.validate(ingested, RUN)
+    assert not isinstance(failed.value, BadInputError)
+    assert list(steps.store.list(steps.dataset.quarantine_uri)) == []
+    assert steps.validate(ingested, RUN)[1] == "1 new row, 0 already known"

@@ -37,6 +37,26 @@ _REFUSED = {
 }
 
 
+#: What Python and its libraries read besides their own folders.
+READABLE = tuple(
+    Path(path)
+    for path in (
+        *(
+            "/usr",
+            "/lib",
+            "/lib64",
+            "/bin",
+            "/etc/ld.so.cache",
+            "/etc/localtime",
+            "/etc/ssl",
+            "/etc/mime.types",
+        ),
+        *("/dev/urandom", "/dev/random", "/dev/zero", "/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
+        *("/sys/devices/system/cpu", "/System", "/Library"),
+    )
+)
+
+
 def limit_resources(memory_mb: int, file_mb: int, seconds: float) -> None:
     """
     Limit memory, files and processor time.

@@ -18,26 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from feature_ops.feast.diff import kinds
-from feature_ops.feast.diff.confinement import limit_resources, make_room, refuse
-
-# What Python and its libraries read, beside their own folders.
-_READABLE = tuple(
-    Path(path)
-    for path in (
-        *(
-            "/usr",
-            "/lib",
-            "/lib64",
-            "/bin",
-            "/etc/ld.so.cache",
-            "/etc/localtime",
-            "/etc/ssl",
-            "/etc/mime.types",
-        ),
-        *("/dev/urandom", "/dev/random", "/dev/zero", "/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
-        *("/sys/devices/system/cpu", "/System", "/Library"),
-    )
-)
+from feature_ops.feast.diff.confinement import READABLE, limit_resources, make_room, refuse
 
 
 class EndedItselfError(BaseException):
@@ -67,7 +48,7 @@ def answer_for(request: dict[str, Any], answer: int, output: int, trace: int) ->
     os._exit = _refuse_to_end  # type: ignore[assignment]
     sys.dont_write_bytecode = True
     limit_resources(**request["limits"])
-    missing = refuse([*_READABLE, *_packages(request), folder], scratch)
+    missing = refuse([*READABLE, *_packages(request), folder], scratch)
     os.chdir(folder)
     sys.path.append(str(folder))
     try:
