@@ -71,6 +71,8 @@ with DAG(
         task_id="diff_feature_service",
         resolved=resolve_commits.output,
         feature_service=SONG_PROPERTIES.feature_service,
+        entity_columns=SONG_PROPERTIES.keys,
+        datasets=[SONG_PROPERTIES],
     )
     changed = ChangedOperator(
         task_id="changed",

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from feature_ops.feast.importing import import_feast
+from jukebox.entity_columns import entity_columns
 from jukebox.errors import TrainingError
 from jukebox.files import read_text
 from jukebox.labels import DAY, SONG
@@ -68,6 +69,12 @@ class Features:
             for projection in service.feature_view_projections
             for field in projection.features
         ]
+        needed = entity_columns(self._store, service.feature_view_projections)
+        if needed != {SONG}:
+            raise TrainingError(
+                f"{name} needs the columns {', '.join(sorted(needed)) or 'of no entity'}, and a song has "
+                f"{SONG} only: take out the views that need others"
+            )
         for view, field in found:
             if str(field.dtype) not in _NUMBERS:
                 raise TrainingError(

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from feature_ops.feast.importing import import_feast
+from jukebox.entity_columns import entity_columns
 from jukebox.serving.problems import RefusedError, UnavailableError
 
 _KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")
@@ -82,8 +84,10 @@ class FeatureReader:
         self._refs = list(refs)
         self._names = [ref.replace(":", "__") for ref in refs]
         self._store = _store(repo, definitions)
-        self._views = self._checked_views()
-        keys = {key for view in self._views for key in getattr(view, "join_keys", ())}
+        views = self._checked_views()
+        self._views = list(views.values())
+        self._ages = [_max_age(views[ref.partition(":")[0]]) for ref in refs]
+        keys = entity_columns(self._store, (view.projection for view in self._views))
         if len(keys) != 1:
             raise RefusedError(f"its features need the keys {sorted(keys)}, and a song has one")
         (self._key,) = keys
@@ -103,6 +107,7 @@ class FeatureReader:
         seen = {id(column.event_timestamps): column.event_timestamps for column in columns.values()}
         seconds = {place: [_seconds(time) for time in times] for place, times in seen.items()}
         times = [seconds[id(columns[name].event_timestamps)] for name in self._names]
+        values = _without_expired(values, times, self._ages)
         return [
             SongFeatures(list(row), list(known))
             if any(known) or any(value == value for value in row)
@@ -119,7 +124,7 @@ class FeatureReader:
             self._refs, {self._key: list(songs)}, full_feature_names=True
         ).proto
 
-    def _checked_views(self) -> list[Any]:
+    def _checked_views(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for ref in self._refs:
             name, _, feature = ref.partition(":")
@@ -132,7 +137,26 @@ class FeatureReader:
             if feature not in {item.name for item in view.features}:
                 raise RefusedError(f"the feature store has no feature {ref}")
             found[name] = view
-        return list(found.values())
+        return found
+
+
+def _max_age(view: Any) -> float | None:
+    """Return the ttl of a view in seconds; older values are null in training sets, and so in predictions."""
+    ttl: timedelta | None = getattr(view, "ttl", None)
+    return ttl.total_seconds() if ttl else None
+
+
+def _without_expired(
+    values: Sequence[list[float]], times: Sequence[list[float]], ages: Sequence[float | None]
+) -> list[list[float]]:
+    """Return columns of values with NaN for those that are older than their ttl; Feast itself serves them."""
+    now = time.time()
+    return [
+        column
+        if age is None
+        else [value if now - at <= age else _NAN for value, at in zip(column, known, strict=True)]
+        for column, known, age in zip(values, times, ages, strict=True)
+    ]
 
 
 def _answer(ask: Callable[[], Any]) -> Any:

@@ -25,11 +25,13 @@ class FeatureStoreConfiguration:
     :param project: Feast's project.
     :param registry_url: SQLAlchemy URL of the registry's database; it may hold a password.
     :param names_engine: whether it says which compute engine materializes.
+    :param versions_online: whether each version of a view has rows of its own in the online store.
     """
 
     project: str
     registry_url: str
     names_engine: bool = False
+    versions_online: bool = False
 
     @property
     def lock_name(self) -> str:
@@ -75,6 +77,7 @@ def read_configuration(feature_repo: Path, environment: Mapping[str, str]) -> Fe
         project=str(content["project"]),
         registry_url=_registry_url(file, content.get("registry")),
         names_engine="batch_engine" in content,
+        versions_online=bool(content["registry"].get("enable_online_feature_view_versioning")),
     )
 
 

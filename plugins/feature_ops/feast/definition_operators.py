@@ -18,8 +18,11 @@ from feature_ops.triggers import Cause, decide
 from feature_ops.upstream import Needs
 
 if TYPE_CHECKING:
+    from feature_ops.datasets.dataset import Dataset
     from feature_ops.feast.diff.definitions import Definitions
+    from feature_ops.feast.diff.unsupported import TrainedService
     from feature_ops.feast.diff.verdict import Diff
+    from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
 
 _CHANGES_TOLD = 100
@@ -92,17 +95,31 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
     known, or the git server has lost it, the registry itself is what is compared with.
 
     :param resolved: facts of the :class:`ResolveCommitsOperator`. (templated)
-    :param feature_service: the service whose changes are told without its name; none if there are several.
+    :param feature_service: the service that a model is trained on, whose changes are reported without its
+        name; none if there are several.
+    :param entity_columns: join keys and request values that training rows and predictions of the model have;
+        the service may need no others. Empty: not checked.
+    :param datasets: datasets from which the views of that service are loaded. Empty: not checked.
     """
 
     template_fields: Sequence[str] = ("resolved",)
     needs: ClassVar[Mapping[str, Needs]] = {"resolved": Needs(("commit", "resolved_at"), _BASE)}
     operator_extra_links: Collection[Any] = (GitCommitLink(),)
 
-    def __init__(self, *, resolved: Any, feature_service: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        resolved: Any,
+        feature_service: str | None = None,
+        entity_columns: Sequence[str] = (),
+        datasets: Sequence[Dataset] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.resolved: Mapping[str, Any] = resolved
         self.feature_service = feature_service
+        self.entity_columns = tuple(entity_columns)
+        self.datasets = datasets
 
     def reconcile(self, context: Context) -> Outcome:
         """Compare the cheap way first: commits, then code, then what the code defines."""
@@ -163,15 +180,38 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         wanted = known[commit]
         before = known.get(applied) or self._registered(hook)
         assert wanted is not None
-        return self._told(compare(before, wanted), store.uri(commit))
+        diff = compare(before, wanted, self._trained())
+        self._refuse_unsupported(diff, hook)
+        return self._told(diff, store.uri(commit))
+
+    def _trained(self) -> TrainedService | None:
+        from feature_ops.feast.diff.unsupported import TrainedService
+
+        if not self.feature_service:
+            return None
+        sources = tuple(dataset.uri for dataset in self.datasets)
+        return TrainedService(self.feature_service, self.entity_columns, sources)
+
+    def _refuse_unsupported(self, diff: Diff, hook: FeastHook) -> None:
+        """Raise before anything is applied; definitions that are applied already are only logged."""
+        from feature_ops.exceptions import BadInputError
+        from feature_ops.feast.diff.unsupported import versioned_reads
+        from feature_ops.feast.diff.verdict import Verdict, printable
+
+        obstacles = [printable(obstacle) for obstacle in diff.obstacles]
+        if hook.configuration.versions_online:
+            obstacles.append(versioned_reads())
+        for obstacle in obstacles:
+            self.log.warning("Not supported: %s", obstacle)
+        if obstacles and (diff.verdict > Verdict.NONE or self.resolved["begun"]):
+            commit = self.resolved["commit"][:10]
+            raise BadInputError(f"commit {commit} cannot be applied: {'; '.join(obstacles)}")
 
     def _told(self, diff: Diff, uri: str) -> Outcome:
         from feature_ops.feast.diff.verdict import Verdict
 
         for change in diff.changes:
             self.log.info("%s: %s", change.verdict, change.sentence)
-        for obstacle in diff.obstacles:
-            self.log.warning("Can't be applied as it is: %s", obstacle)
         begun = self.resolved["begun"]
         summary = diff.summary(self.feature_service)
         return Outcome(

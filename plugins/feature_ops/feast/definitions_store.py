@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from feature_ops.feast.diff.definitions import Definitions
 
 # To be raised when definitions are written in another form.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class DefinitionsStore:

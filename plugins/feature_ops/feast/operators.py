@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Airflow lists the keys by name: the summary comes first.
 _DONE = "written"
+# Features that are named in a summary.
+_SHOWN = 3
 
 
 class MaterializeIncrementalOperator(ReconcilingOperator):
@@ -223,10 +225,25 @@ class VerifyOnlineOperator(ReconcilingOperator):
             verifier = Verifier(store, Ledger(hook.registry_url()), history, self.dataset.uri)
             with reading_history(history.uris, hook.object_store):
                 keys, features = verifier.verify(self.materialized["files"], get_settings().verify_sample)
+            unchecked = verifier.unchecked()
+        for feature in unchecked:
+            self.log.warning("Not compared: %s", feature)
         return Outcome(
-            f"{keys:,} key{'' if keys == 1 else 's'} with {features} features read back: as in the history",
-            {"keys": keys, "features": features},
+            f"{keys:,} key{'' if keys == 1 else 's'} with {features} features read back: as in the history"
+            f"{_not_compared(unchecked)}",
+            {"keys": keys, "features": features, "unchecked": unchecked},
         )
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """What was compared, and which features were not (``unchecked``)."""
+        return {"verified": self.dataset.name, **(outcome.facts if outcome else {})}
+
+
+def _not_compared(features: Sequence[str]) -> str:
+    if not features:
+        return ""
+    more = f" and {len(features) - _SHOWN} more" if len(features) > _SHOWN else ""
+    return f"; not compared: {', '.join(features[:_SHOWN])}{more}"
 
 
 def _views_status(

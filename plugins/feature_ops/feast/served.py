@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_ops.exceptions import BadInputError
 from feature_ops.feast.view_definition import key_columns, source_columns
-from feature_ops.feast.views import views_of
+from feature_ops.feast.views import views_of, why_not_loaded
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView
@@ -60,7 +60,7 @@ def served_views(store: FeatureStore, dataset: Dataset, source_uri: str) -> list
     """
     views = {view.name: view for view in views_of(store, source_uri)}
     asked: dict[str, dict[str, None]] = {}
-    for view, feature in _asked_for(store, _services(store, dataset), views):
+    for view, feature in _asked_for(store, services_of(store, dataset), views):
         asked.setdefault(view, {})[feature] = None
     if not asked and dataset.feature_service:
         raise BadInputError(
@@ -69,12 +69,25 @@ def served_views(store: FeatureStore, dataset: Dataset, source_uri: str) -> list
         )
     if not asked:
         asked = {name: dict.fromkeys(f.name for f in view.features) for name, view in views.items()}
-    served = [_served(views[name], features) for name, features in asked.items()]
-    # A view without an entity has one row for all, which no key leads to.
-    return [view for view in served if view.keys]
+    return [
+        _served(views[name], features)
+        for name, features in asked.items()
+        if why_not_compared(views[name]) is None
+    ]
 
 
-def _services(store: FeatureStore, dataset: Dataset) -> list[FeatureService]:
+def why_not_compared(view: Any) -> str | None:
+    """Return why values of a dataset's view cannot be compared with the history; None if they can."""
+    reason = why_not_loaded(view)
+    if reason:
+        return f"not loaded: {reason}"
+    if any(getattr(view, part, None) for part in ("feature_transformation", "aggregations", "source_views")):
+        return "computed while it is loaded"
+    return None if key_columns(view) else "its view has no entity, so no key to sample"
+
+
+def services_of(store: FeatureStore, dataset: Dataset) -> list[FeatureService]:
+    """Return the services whose features are read back: that of the dataset, else all of the project."""
     if dataset.feature_service:
         return [store.get_feature_service(dataset.feature_service)]
     return sorted(store.list_feature_services(), key=lambda service: str(service.name))

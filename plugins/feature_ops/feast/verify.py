@@ -13,6 +13,7 @@ from feature_ops.feast.ledger import Ledger
 from feature_ops.feast.online_failures import online_store_failures
 from feature_ops.feast.served import ServedView, served_views
 from feature_ops.feast.served_values import as_served, same_value
+from feature_ops.feast.unchecked import unchecked_features
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -79,6 +80,10 @@ class Verifier:
                 "Run the DAG with full_refresh to write all values again"
             )
         return sum(keys.values()), features
+
+    def unchecked(self) -> list[str]:
+        """List the features of the dataset that :meth:`verify` does not compare, each with the reason."""
+        return unchecked_features(self.store, self.history.dataset, self.source_uri)
 
     def _differences(self, view: ServedView, keys: Sequence[Key], loaded: Sequence[str]) -> list[Difference]:
         online = self._read(view, keys)

@@ -18,9 +18,9 @@ def views_of(store: FeatureStore, source_uri: str) -> list[FeatureView]:
     :raises BadInputError: if there is none: Feast itself would load nothing, and call that a success.
     """
     views = [view for view in store.list_all_feature_views() if getattr(view, "batch_source", None)]
-    found = [view for view in views if _reads(view, source_uri) and _is_loaded(view)]
+    found = [view for view in views if reads_source(view, source_uri) and why_not_loaded(view) is None]
     if not found:
-        there = ", ".join(f"{view.name} reads {_path(view) or 'no path'}{_why_not(view)}" for view in views)
+        there = ", ".join(f"{view.name} reads {_path(view) or 'no path'}{_but(view)}" for view in views)
         raise BadInputError(
             f"no feature view of Feast's project {store.project!r} that is online reads {source_uri} "
             f"({there or 'it has no views'}): run `feast apply` in the feature repository, or correct the "
@@ -29,32 +29,34 @@ def views_of(store: FeatureStore, source_uri: str) -> list[FeatureView]:
     return sorted(found, key=lambda view: str(view.name))
 
 
-def _reads(view: Any, source_uri: str) -> bool:
+def reads_source(view: Any, source_uri: str) -> bool:
+    """Whether a view of any kind but on-demand reads its rows from a location."""
     return (_path(view) or "").rstrip("/") == source_uri.rstrip("/")
 
 
 def _path(view: Any) -> str | None:
-    return getattr(view.batch_source, "path", None)
+    return getattr(getattr(view, "batch_source", None), "path", None)
 
 
 def _enabled(view: Any) -> bool:
     return bool(getattr(view, "enabled", True))
 
 
-def _is_loaded(view: Any) -> bool:
-    return bool(view.online) and _enabled(view) and not _is_pushed_only(view)
-
-
-def _is_pushed_only(view: Any) -> bool:
+def why_not_loaded(view: Any) -> str | None:
+    """Return why the rows of a view's source are not loaded into the online store; None if they are."""
+    from feast import StreamFeatureView
     from feast.labeling.label_view import LabelView
 
-    # Feast takes labels by push only, whatever source they have.
-    return isinstance(view, LabelView)
-
-
-def _why_not(view: Any) -> str:
-    if _is_pushed_only(view):
-        return " and is a label view, which is only pushed to"
+    if isinstance(view, LabelView):
+        # Feast takes labels by push only, whatever source they have.
+        return "is a label view, which is only pushed to"
+    if isinstance(view, StreamFeatureView) and (view.udf or view.aggregations):
+        return "is computed by a stream processor"
     if not view.online:
-        return " and is not online"
-    return "" if _enabled(view) else " and is disabled"
+        return "is not online"
+    return None if _enabled(view) else "is disabled"
+
+
+def _but(view: Any) -> str:
+    reason = why_not_loaded(view)
+    return f" and {reason}" if reason else ""

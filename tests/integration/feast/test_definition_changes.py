@@ -79,6 +79,40 @@ def test_a11_commits_that_do_not_load_fail_in_words_and_touch_nothing(applied: C
         assert (applied.state, applied.served()) == before
 
 
+def test_what_is_not_supported_is_refused_with_all_reasons_before_apply(applied: Changes) -> None:
+    before = applied.state, applied.served()
+    precomputed = SERVICE.replace("])\n", "], precompute_online=True)\n")
+    pinned = 'pinned_fs = FeatureService(name="pinned_fs", features=["tracks@v1:energy"])\n'
+    commit = applied.push("Precompute and pin", {"feature_service.py": precomputed + pinned})
+
+    with pytest.raises(AirflowFailException) as refused:
+        applied.run()
+
+    told = str(refused.value)
+    assert told.startswith(
+        f"commit {commit[:10]} cannot be applied: feature service pinned_fs pins tracks@v1"
+    )
+    assert "`enable_online_feature_view_versioning: true`" in told
+    assert "feature service tracks_fs has precompute_online=True" in told
+    assert (applied.state, applied.served()) == before
+    assert applied.state.begun is None
+
+
+def test_a_deployment_that_reads_each_version_by_itself_applies_no_change(applied: Changes) -> None:
+    file = applied.repo / "feature_store.yaml"
+    setting = "registry_type: sql\n  enable_online_feature_view_versioning: true\n"
+    file.write_text(file.read_text().replace("registry_type: sql\n", setting))
+    assert applied.run().skipped, "nothing changed, so nothing is refused"
+    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
+
+    with pytest.raises(
+        AirflowFailException, match=r"cannot be applied: feature_store.yaml sets `enable_online"
+    ):
+        applied.run()
+
+    assert applied.served() == ["energy", "plays"]
+
+
 def test_an_older_revision_is_the_way_back(applied: Changes) -> None:
     first = applied.state.applied
     assert first

@@ -29,7 +29,7 @@ def test_what_was_loaded_is_as_in_the_history(radio: Radio) -> None:
     radio.publish(("a", "2024-01-01", 0.1), ("a", "2024-05-01", 1 / 3), ("b", "2024-05-01", None))
     radio.publish(("c", "2024-05-01", 0.3))
 
-    assert radio.verify(radio.materialize()) == {"keys": 3, "features": 3}
+    assert radio.verify(radio.materialize()) == {"keys": 3, "features": 3, "unchecked": []}
     assert radio.summary == "3 keys with 3 features read back: as in the history"
 
 
@@ -58,13 +58,15 @@ def test_a_newer_load_in_between_is_no_difference(radio: Radio) -> None:
     radio.publish(("a", "2024-05-01", 0.5))
     materialized = radio.materialize()
     radio.publish(("a", "2024-06-01", 0.25))
-    assert radio.verify(materialized) == {"keys": 1, "features": 3}, "uploaded, but not loaded yet"
+    assert radio.verify(materialized) == {"keys": 1, "features": 3, "unchecked": []}, (
+        "uploaded, but not loaded yet"
+    )
 
     radio.persons_store().materialize(datetime(2024, 1, 1, tzinfo=UTC), datetime.now(UTC))
-    assert radio.verify(materialized) == {"keys": 1, "features": 3}, "loaded by a person"
+    assert radio.verify(materialized) == {"keys": 1, "features": 3, "unchecked": []}, "loaded by a person"
 
     radio.materialize("second run")
-    assert radio.verify(materialized) == {"keys": 1, "features": 3}, "loaded by a later run"
+    assert radio.verify(materialized) == {"keys": 1, "features": 3, "unchecked": []}, "loaded by a later run"
 
 
 def test_features_of_other_entities_in_the_service_are_left_alone(radio: Radio) -> None:
@@ -81,7 +83,7 @@ def test_features_of_other_entities_in_the_service_are_left_alone(radio: Radio) 
     tracks = store.get_feature_view("tracks")
     store.apply([other, view, FeatureService(name="tracks_fs", features=[view, tracks[["energy", "live"]]])])
 
-    assert radio.verify(radio.materialize()) == {"keys": 1, "features": 2}
+    assert radio.verify(radio.materialize()) == {"keys": 1, "features": 2, "unchecked": []}
 
 
 def test_a_service_with_no_feature_of_the_dataset_is_an_error(radio: Radio) -> None:

@@ -35,6 +35,16 @@ def test_the_product_own_configuration_is_read() -> None:
     assert read_configuration(PROJECT / "feature_repo", environment).project == "music"
 
 
+@pytest.mark.parametrize(("text", "versioned"), [("", False), ("true", True), ("false", False)])
+def test_it_is_read_whether_versions_of_a_view_have_rows_of_their_own(
+    repo: Path, text: str, versioned: bool
+) -> None:
+    if text:
+        setting = f"  enable_online_feature_view_versioning: {text}\n"
+        (repo / "feature_store.yaml").write_text(SQL + setting)
+    assert read_configuration(repo, {"FEAST_REGISTRY_URL": URL}).versions_online is versioned
+
+
 def test_a_plain_postgresql_url_gets_feasts_driver(repo: Path) -> None:
     environment = {"FEAST_REGISTRY_URL": "postgresql://db/feast"}
     assert read_configuration(repo, environment).registry_url == "postgresql+psycopg://db/feast"

@@ -195,10 +195,20 @@ def _projections(value: Iterable[Any]) -> dict[str, Any]:
         name = data.pop("alias", None) or data["view"]
         if "version_tag" in data:
             name = f"{name}@v{data['version_tag']}"
-        before = found.get(name, {}).get("features", [])
-        data["features"] = sorted({*data["features"], *before})
-        found[name] = data
+        found[name] = _listed_again(found[name], data) if name in found else data
     return dict(sorted(found.items()))
+
+
+def _listed_again(before: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Merge two projections of one name, and note what Feast cannot tell apart in them."""
+    both = {*data["features"], *before["features"]}
+    repeated = {*data["features"]} & {*before["features"]} | {*before.get("repeated", ())}
+    merged = {**before, "features": sorted(both)}
+    if repeated:
+        merged["repeated"] = sorted(repeated)
+    if any(data.get(part) != before.get(part) for part in ("view", "join_key_map")):
+        merged["ambiguous"] = True
+    return merged
 
 
 def _projection(value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from feature_ops.feast.diff.collisions import new_collisions
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.field_rules import Told, changed_fields
 from feature_ops.feast.diff.kinds import (
@@ -18,17 +19,21 @@ from feature_ops.feast.diff.kinds import (
     PERMISSION,
     PROJECT,
     VIEWS,
+    Data,
     Objects,
 )
 from feature_ops.feast.diff.reading import Read, objects_read
+from feature_ops.feast.diff.unsupported import TrainedService, unsupported
 from feature_ops.feast.diff.verdict import Change, Diff, Verdict, worst
 
 
-def compare(old: Definitions, new: Definitions) -> Diff:
+def compare(old: Definitions, new: Definitions, trained: TrainedService | None = None) -> Diff:
     """
     Return how the definitions differ; ``compare(a, a)`` has the verdict ``none`` and no changes.
 
     Neither the order of features nor any Python name counts: Feast's readers ask by name.
+
+    :param trained: the service of the deployment's model, of which more is required than of others.
     """
     changes = [
         *_project(old, new),
@@ -37,7 +42,8 @@ def compare(old: Definitions, new: Definitions) -> Diff:
     if old.project == new.project:
         changes += _fields(PROJECT, new.project, old, new)
     changes.sort(key=lambda change: (-change.verdict, KINDS[::-1].index(change.kind), change.object))
-    return Diff(tuple(changes), tuple(_services(old, new, changes)), new.incomplete)
+    obstacles = (*new.incomplete, *unsupported(new, trained))
+    return Diff(tuple(changes), tuple(_services(old, new, changes)), obstacles)
 
 
 def _project(old: Definitions, new: Definitions) -> Iterator[Change]:
@@ -58,9 +64,14 @@ def _kind(kind: str, old: Definitions, new: Definitions) -> Iterator[Change]:
         elif name not in after:
             yield Change(kind, name, Verdict.BREAKING, "removed" + _readers(old.objects, kind, name))
         elif name not in before:
-            yield Change(kind, name, Verdict.ADDITIVE, "added")
+            yield Change(kind, name, Verdict.ADDITIVE, _added(kind, after[name]))
         else:
             yield from _fields(kind, name, old, new)
+
+
+def _added(kind: str, data: Data) -> str:
+    words = new_collisions({}, data.get("features", {})) if kind == FEATURE_SERVICE else ""
+    return f"added; {words}" if words else "added"
 
 
 def _other_view(definitions: Definitions, kind: str, name: str) -> str | None:

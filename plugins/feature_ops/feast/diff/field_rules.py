@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from feature_ops.feast.diff import kinds
+from feature_ops.feast.diff.collisions import new_collisions
 from feature_ops.feast.diff.kinds import Data, without_metadata
 from feature_ops.feast.diff.verdict import Verdict
 
@@ -84,7 +85,7 @@ def _ttl(old: Any, new: Any, name: str) -> Iterator[Told]:
     # Zero means forever.
     shorter = (new or float("inf")) < (old or float("inf"))
     words = f"ttl {'shortened' if shorter else 'lengthened'} {_duration(old)} → {_duration(new)}"
-    # Older values are null from now on; the other way, some come back.
+    # Older values become null in training sets, or come back. Online reads do not look at it.
     yield Told(BREAKING if shorter else ADDITIVE, words)
 
 
@@ -249,6 +250,9 @@ def _projections(old: Any, new: Any, name: str) -> Iterator[Told]:
             yield from _projection(view, was, now)
         elif not had and not has:
             yield Told(BREAKING if was else ADDITIVE, f"{'−' if was else '+'} {view}")
+    words = new_collisions(before, after)
+    if words:
+        yield Told(BREAKING, words)
 
 
 def _projection(view: str, old: Data, new: Data) -> Iterator[Told]:
@@ -341,7 +345,8 @@ def _spoken(name: str) -> str:
 _ENABLED = _flag((BREAKING, "disabled"), (ADDITIVE, "enabled"))
 _ONLINE = _flag((ADDITIVE, "served online"), (BREAKING, "no longer served online"))
 _OFFLINE = _flag(
-    (ADDITIVE, "pushed rows are kept offline"), (BREAKING, "pushed rows are no longer kept offline")
+    (ADDITIVE, "loaded rows are written to its source, too"),
+    (BREAKING, "loaded rows are no longer written to its source"),
 )
 _VALIDATION = _flag(
     (ADDITIVE, "values are checked when loaded"), (ADDITIVE, "values are not checked when loaded")
@@ -380,9 +385,12 @@ _RULES: dict[str, dict[str, Rule]] = {
     kinds.ENTITY: {"value_type": _value_type},
     kinds.FEATURE_SERVICE: {
         "features": _projections,
-        # What is written down of each answer, and how an answer is found: never what it is.
+        # What is written down of each answer.
         "logging_config": _additive,
-        "precompute_online": _additive,
+        "precompute_online": _flag(
+            (BREAKING, "precomputed: a read fails for each key that has no vector yet"),
+            (ADDITIVE, "no longer precomputed"),
+        ),
     },
     kinds.PERMISSION: {
         "types": _granted(empty_means_all=False),

@@ -158,6 +158,7 @@ def _complete(contents: Any) -> Iterator[str]:
         # Runs the function on made-up values, and takes its features from the result if none are declared.
         view.infer_features()
         yield from _lost_in_registry(view)
+    yield from _not_kept_by_registry(contents)
     views = {view.name: view for view in _views(contents)}
     for service in contents.feature_services:
         yield from _complete_service(service, views)
@@ -168,6 +169,22 @@ def _complete(contents: Any) -> Iterator[str]:
         if source is not None and not source.timestamp_field:
             yield f"feature view {view.name}: its source {source.name} names no timestamp_field"
     yield from _untyped_keys(contents)
+
+
+def _not_kept_by_registry(contents: Any) -> Iterator[str]:
+    """Yield parts of views that Feast's messages do not hold, so that a registry would lose them."""
+    for view in contents.feature_views:
+        if getattr(view, "aggregations", None):
+            yield (
+                f"feature view {view.name} has aggregations, which Feast 0.67 does not keep for batch "
+                "feature views: aggregate in the dataset"
+            )
+    for view in contents.stream_feature_views:
+        if view.feature_transformation and not view.udf:
+            yield (
+                f"stream feature view {view.name} has a feature_transformation, which Feast 0.67 does not "
+                "keep: pass the function as udf"
+            )
 
 
 def _untyped_keys(contents: Any) -> Iterator[str]:
@@ -201,15 +218,24 @@ def _complete_service(service: Any, views: dict[str, Any]) -> Iterator[str]:
     from feast.field import Field
     from feast.types import Invalid
 
-    pinned = [ref for ref in service._pending_feature_refs if "@" in ref]
-    service._pending_feature_refs = [ref for ref in service._pending_feature_refs if ref not in pinned]
-    for ref in pinned:
-        yield f"feature service {service.name} pins {ref}, which only the registry knows"
+    from feature_ops.feast.diff.unsupported import pinned
+
+    refs = service._pending_feature_refs
+    service._pending_feature_refs = [ref for ref in refs if not _is_pinned(ref)]
+    for ref in refs:
+        if _is_pinned(ref):
+            yield pinned(service.name, ref)
     service.resolve_pending_refs("", _NoRegistry(service.name), views)
     for projection in service.feature_view_projections:
         for name in projection.desired_features:
             yield f"feature service {service.name} asks for {projection.name}:{name} of undeclared type"
             projection.features = [*projection.features, Field(name=name, dtype=Invalid)]
+
+
+def _is_pinned(ref: str) -> bool:
+    from feast.utils import _parse_feature_or_view_ref
+
+    return _parse_feature_or_view_ref(ref)[1] is not None
 
 
 class _NoRegistry:

@@ -47,7 +47,7 @@ def as_markdown(diff: Diff) -> str:
 
 
 def as_json(diff: Diff) -> str:
-    """Return a JSON document: ``verdict``, ``changes`` and ``services``."""
+    """Return a JSON document: ``verdict``, ``changes``, ``services`` and ``obstacles``."""
     content = {
         "verdict": str(diff.verdict),
         "changes": [
@@ -55,6 +55,7 @@ def as_json(diff: Diff) -> str:
             for change in diff.changes
         ],
         "services": {name: str(verdict) for name, verdict in diff.services},
+        "obstacles": [printable(obstacle) for obstacle in diff.obstacles],
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
 

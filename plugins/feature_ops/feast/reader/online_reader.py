@@ -30,7 +30,7 @@ class OnlineReader:
         self._resolver = Resolver(store, features, full_feature_names)
         self._plans: tuple[Request | None, dict[tuple[str, ...], Plan | str]] = (None, {})
         self._logged: set[str] = set()
-        self._reason = _why_not(store, features)
+        self._reason = _why_not(store)
 
     @classmethod
     def of(cls, store: Any, features: Any, full_feature_names: bool = False) -> OnlineReader:
@@ -96,7 +96,7 @@ class OnlineReader:
             log.info("features are read by Feast itself: %s", reason)
 
 
-def _why_not(store: Any, features: Any) -> str | None:
+def _why_not(store: Any) -> str | None:
     """Return why every call has to be Feast's; None if it need not."""
     from feast import FeatureStore
     from feast.infra.passthrough_provider import PassthroughProvider
@@ -106,8 +106,6 @@ def _why_not(store: Any, features: Any) -> str | None:
         return f"the feature store is {type(store).__name__}"
     if type(provider).get_online_features is not PassthroughProvider.get_online_features:
         return f"the provider is {type(provider).__name__}"
-    if getattr(features, "precompute_online", False):
-        return "the feature service is precomputed"
     if _is_counted():
         return "Feast counts what it reads"
     if store.mlflow is not None and store.config.mlflow.auto_log:

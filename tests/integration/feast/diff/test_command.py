@@ -57,6 +57,7 @@ def test_a_feature_commented_out_of_the_service_breaks_it(repository: Path) -> N
             }
         ],
         "services": {"serving_fs": "breaking"},
+        "obstacles": [],
     }
 
 

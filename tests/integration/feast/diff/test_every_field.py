@@ -161,8 +161,7 @@ EXPECTED: dict[str, dict[str, Verdict]] = {
         {
             NONE: "project",
             METADATA: "tags description owner",
-            ADDITIVE: "precompute_online",
-            BREAKING: "name",
+            BREAKING: "name precompute_online",
         },
         _below("features", _PROJECTION),
         # What is written down of each answer is never a part of it.

@@ -246,11 +246,11 @@ PAIRS = [
         ("orders: values are checked when loaded",),
     ),
     Pair(
-        "rows kept offline",
+        "rows written offline",
         "    source=orders_source,\n",
         "    source=orders_source,\n    offline=True,\n",
         ADDITIVE,
-        ("orders: pushed rows are kept offline",),
+        ("orders: loaded rows are written to its source, too",),
     ),
     Pair(
         "another place for a service's log",

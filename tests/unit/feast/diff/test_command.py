@@ -64,7 +64,12 @@ def test_a_comment_means_nothing_and_nothing_is_loaded(
     old = work.commit({"feature_repo/features.py": "a = 1\n"})
     new = work.commit({"feature_repo/features.py": "a = 1  # one\n", "README.md": "Read me"})
     assert main([old, new, "--repo", str(work.folder), "--format", "json", "--exit-code"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"verdict": "none", "changes": [], "services": {}}
+    assert json.loads(capsys.readouterr().out) == {
+        "verdict": "none",
+        "changes": [],
+        "services": {},
+        "obstacles": [],
+    }
 
 
 @pytest.mark.usefixtures("no_loading")

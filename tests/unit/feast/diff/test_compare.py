@@ -208,6 +208,7 @@ def test_a_diff_as_json_has_the_promised_form() -> None:
             }
         ],
         "services": {"checkout": "breaking", "planning": "breaking"},
+        "obstacles": [],
     }
 
 
