@@ -31,7 +31,7 @@ from feature_ops.feast.definition_operators import (
     ResolveCommitsOperator,
 )
 from feature_ops.feast.operators import BackfillOperator
-from feature_ops.forms import revision_field
+from feature_ops.forms import accept_regression_field, revision_field
 from feature_ops.settings import get_settings
 from feature_ops.training.operators import (
     DeployTestOperator,
@@ -61,6 +61,7 @@ with DAG(
             title="Force training",
             description="Train even if no feature changed.",
         ),
+        **accept_regression_field(),
     },
 ) as dag:
     resolve_commits = ResolveCommitsOperator(
@@ -98,6 +99,7 @@ with DAG(
         changed=changed.output,
         backfilled=backfill.output,
         force="{{ params.force_training }}",
+        accept_regression_reason="{{ params.accept_regression_reason or '' }}",
         # A model may be missing though nothing was applied: the last training failed, or is forced.
         trigger_rule=TriggerRule.NONE_FAILED,
     )
@@ -105,6 +107,7 @@ with DAG(
         task_id="evaluate",
         model=JUKEBOX,
         trained=retrain.output,
+        accept_regression_reason="{{ params.accept_regression_reason or '' }}",
     )
     register = RegisterOperator(
         task_id="register",

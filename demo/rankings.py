@@ -4,8 +4,8 @@ Charts for the demo: which songs were among the first fifty in which country on 
 Shaped like the real ones ("top songs in 73 countries"): fifty ranks per country and day, smaller
 markets with days missing, hits that stay for weeks. Who likes what is made up, but it has structure:
 countries of one region share a taste, and a taste is a linear function of a song's properties.
-Loudness counts for little in it, and most of that little shows in energy as well: a model that
-is not told the loudness answers a little differently, and not much worse.
+Loudness has no weight of its own in it: whatever loudness says about a chart, energy says as well,
+in any catalogue. A model without loudness predicts a little differently, and not worse.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ REGIONS = {
     "arabic": "AE EG MA SA",
 }
 COUNTRIES = sorted(country for countries in REGIONS.values() for country in countries.split())
-# How much each property can matter in a taste.
+# How much each property can matter in a taste. Loudness is listed so that its weight is stated: with any
+# other, a catalogue decides how much of it energy does not say.
 _WEIGHTS = {
     "danceability": 1.0,
     "energy": 1.0,
@@ -37,7 +38,7 @@ _WEIGHTS = {
     "instrumentalness": 0.4,
     "liveness": 0.3,
     "mode": 0.3,
-    "loudness": 0.25,
+    "loudness": 0.0,
 }
 _REGION_TASTE, _OWN_TASTE = 0.8, 0.6
 # Days after which a song is e times less likely to be in the charts.

@@ -80,6 +80,7 @@ class Scene:
     :param stack: a running stack whose catalogue is ``base``.
     :param base: songs that were loaded at the first start, with lower-case column names.
     :param new: songs that come in during the story; ``song_id`` is one of them.
+    :param last_run: the run that was looked at last.
     """
 
     stack: Stack | ContainerStack
@@ -87,6 +88,7 @@ class Scene:
     new: pd.DataFrame
     song_id: str
     remembered: dict[str, Any] = field(default_factory=dict)
+    last_run: EtlRun | TrainingRun | None = None
 
     @cached_property
     def api(self) -> AirflowApi:
@@ -141,11 +143,11 @@ class Scene:
         state = self.api.wait(DAG_ID, run_id, timeout=300)
         states = self.api.task_states(DAG_ID, run_id)
         summaries = self.api.summaries(DAG_ID, run_id)
-        if state != "success":
-            raise StoryError(f"run {run_id} is {state}: {states} {summaries}")
         ended = [task for task, task_state in states.items() if task_state == "success"]
         facts = {task: self.api.xcom(DAG_ID, run_id, task) for task in ended}
-        return EtlRun(run_id, states, facts, summaries)
+        self.last_run = run = EtlRun(run_id, states, facts, summaries)
+        expect(state, "success", f"state of run {run_id}")
+        return run
 
     def training_runs(self) -> list[dict[str, Any]]:
         """Return the runs of continuous training, the newest first."""
@@ -236,7 +238,8 @@ class Scene:
         ended = [task for task, state in states.items() if state == "success"]
         facts = {task: self.api.xcom(dag_id, run_id, task) for task in ended}
         summaries = self.api.summaries(dag_id, run_id)
-        return TrainingRun(run_id, states, facts, summaries, seconds_to_start)
+        self.last_run = run = TrainingRun(run_id, states, facts, summaries, seconds_to_start)
+        return run
 
     def service_features(self) -> list[str]:
         """Return the features that a reader of the service gets."""

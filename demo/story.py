@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 
-from demo.acts import ACTS
+from demo.acts import ACTS, Act
 from demo.container_stack import ContainerStack
-from demo.scene import KEY, Scene, StoryError
+from demo.deciding import deciding_lines
+from demo.errors import DemoError
+from demo.scene import KEY, EtlRun, Scene, StoryError, TrainingRun
 from demo.songs import NEW_SONG_ID, write_catalogue, write_new_song
 from demo.stack import Stack
 
@@ -73,14 +76,29 @@ def _play_acts(scene: Scene) -> int:
 
 def _passed(scene: Scene) -> int:
     for number, act in enumerate(ACTS, start=1):
-        started = time.monotonic()
+        started, scene.last_run = time.monotonic(), None
         try:
             seen = act.play(scene)
-        except StoryError as error:
-            print(f"act {number}  FAILED  {act.title}\n       {error}", file=sys.stderr, flush=True)
+        except Exception as error:
+            if not isinstance(error, StoryError | DemoError):
+                traceback.print_exc()
+            print(failure(number, act, error, scene.last_run), file=sys.stderr, flush=True)
             return number - 1
         print(f"act {number}  {time.monotonic() - started:5.1f} s  {act.title}: {seen}", flush=True)
     return len(ACTS)
+
+
+def failure(number: int, act: Act, error: Exception, run: EtlRun | TrainingRun | None) -> str:
+    """
+    Return what is printed of an act that failed.
+
+    :param run: the run that the act looked at last; its deciding task often has the cause.
+    """
+    cause = str(error) if isinstance(error, StoryError | DemoError) else f"{type(error).__name__}: {error}"
+    lines = [f"act {number}  FAILED  {act.title}", cause]
+    if run:
+        lines += [f"run {run.run_id}: {line}" for line in deciding_lines(run.states, run.summaries)]
+    return "\n       ".join(lines)
 
 
 def written(path: Path, write: object) -> Path:

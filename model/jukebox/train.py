@@ -99,7 +99,7 @@ def train(order: Order, result_uri: str) -> dict[str, object]:
     began = time.monotonic()
     tracking.check_configured()
     before = champion.load(order.champion) if order.champion else None
-    log.info("champion: %s", f"version {before.version}" if before else "none yet")
+    log.info("champion: %s", f"version {before.version}" if before else "no version has the alias")
     features = Features(order.feature_repo)
     trained = _trained(order, features)
     metrics = trained.scores.metrics() | _on_new_songs(trained)

@@ -6,6 +6,7 @@ from airflow.sdk import Param
 
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.settings import get_settings
+from feature_ops.training.regression import REASON_LENGTH
 
 
 def etl_form(dataset: Dataset, dataset_url: str | None = None) -> dict[str, Param]:
@@ -73,5 +74,22 @@ def revision_field() -> dict[str, Param]:
             ),
             examples=["main", "v1.2", "1a2b3c4d5e"],
             pattern=r"^[^\s~^:?*\[\\]+$",
+        )
+    }
+
+
+def accept_regression_field() -> dict[str, Param]:
+    """Return the field of a DAG that trains: the reason for which a worse model is accepted."""
+    return {
+        "accept_regression_reason": Param(
+            None,
+            type=["null", "string"],
+            title="Accept regression",
+            description=(
+                "Reason for which a model may be worse than the champion, such as licence, privacy or cost. "
+                "It waives the gates that compare with the champion and is recorded with the model. Empty: "
+                "all gates hold."
+            ),
+            maxLength=REASON_LENGTH,
         )
     }

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object of a listing: its ``s3://`` URI, size in bytes and last change."""
+    """One object of a listing: its ``s3://`` URI, size in bytes, last change and ETag."""
 
     uri: str
     size: int
     modified: datetime
+    etag: str = ""
 
     @property
     def name(self) -> str:
@@ -135,7 +136,12 @@ class ObjectStore:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             for entry in page.get("Contents", ()):
-                yield StoredObject(f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["LastModified"])
+                yield StoredObject(
+                    f"s3://{bucket}/{entry['Key']}",
+                    entry["Size"],
+                    entry["LastModified"],
+                    entry.get("ETag", ""),
+                )
 
     def exists(self, uri: str) -> bool:
         """Whether the object is there."""

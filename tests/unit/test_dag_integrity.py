@@ -111,6 +111,17 @@ print(json.dumps([type(schedule).__name__, sorted(asset.name for asset in assets
     assert found == ["AssetAny" if len(assets) > 1 else "Asset", assets]
 
 
+def test_the_reason_for_a_regression_goes_from_the_form_to_the_training_and_the_gates(tmp_path: Path) -> None:
+    code = """
+import json
+from continuous_training import dag
+name = "accept_regression_reason"
+tasks = sorted(task.task_id for task in dag.tasks if "params." + name in getattr(task, name, ""))
+print(json.dumps([tasks, dag.params[name], dag.params.get_param(name).schema["maxLength"]]))
+"""
+    assert json.loads(run_python(code, tmp_path).splitlines()[-1]) == [["evaluate", "retrain"], None, 500]
+
+
 def test_airflow_scans_only_the_plugin_itself(tmp_path: Path) -> None:
     """Every process of Airflow imports what it finds in the plugins folder, so it must find one file."""
     code = """

@@ -204,6 +204,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         content: dict[str, Any] = {
             "version": None,
             "alias": follower.alias,
+            "alias_missing": follower.alias_missing,
             "git_commit": None,
             "features": [],
             "loaded_at": None,

@@ -67,6 +67,8 @@ class Follower:
         self.alias = alias
         self.serving: Serving | None = None
         self.refused: Refusal | None = None
+        # Whether no version has the alias; None until the registry has answered.
+        self.alias_missing: bool | None = None
         self.troubles: dict[str, str] = {"model": "the service has just started"}
         self._source, self._repo, self._kept, self._metrics = source, repo, kept, metrics
         self._definitions = Definitions(repo)
@@ -114,6 +116,7 @@ class Follower:
 
     def _follow(self) -> None:
         version = self._source.version(self.alias)
+        self._report_alias(version)
         if version is None:
             if self.serving is None:
                 raise UnavailableError(f"no model has the alias {self.alias} yet")
@@ -134,6 +137,18 @@ class Follower:
         self._candidate = None
         self._answer_with(candidate)
         self._kept.keep(candidate.kept)
+
+    def _report_alias(self, version: str | None) -> None:
+        """Report an alias that is missing, also while the model that had it goes on answering."""
+        self.alias_missing = version is None
+        self._metrics.alias_missing.labels(self.alias).set(self.alias_missing)
+        if version is None and self.serving:
+            text = f"no model has the alias {self.alias} any more: set it in MLflow, or promote a version"
+            if "alias" not in self.troubles:
+                _log.warning("%s", text)
+            self.troubles["alias"] = text
+        else:
+            self.troubles.pop("alias", None)
 
     def _prepare(self, version: str) -> Serving:
         """Make a version ready beside the one that answers."""

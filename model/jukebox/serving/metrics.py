@@ -46,6 +46,12 @@ class Metrics:
             ["what"],
             registry=registry,
         )
+        self.alias_missing = Gauge(
+            "jukebox_alias_missing",
+            "1 while no model version has the alias that the service follows",
+            ["alias"],
+            registry=registry,
+        )
         self.definitions_at = Gauge(
             "jukebox_definitions_read_timestamp_seconds",
             "When the feature definitions in use were copied from the registry",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from feature_ops.object_store import ObjectStore
-from feature_ops.training.live_models import announce
-from feature_ops.training.model_registry import ModelRegistry
+from feature_ops.training.champion import ChampionRecord
+from feature_ops.training.live_models import announce, listed_features, withdraw
+from feature_ops.training.model_registry import CHAMPION, ModelRegistry
 from feature_ops.training.model_service import ModelService
 
 
@@ -29,7 +30,7 @@ class Deployment:
         timeout: float,
     ) -> None:
         self._registry, self._store = registry, store
-        self._name, self._alias = f"{model}@{alias}", alias
+        self._model, self._name, self._alias = model, f"{model}@{alias}", alias
         self._service_url, self._timeout = service_url, timeout
 
     def move(self, version: str, features: Sequence[str]) -> str | None:
@@ -45,22 +46,30 @@ class Deployment:
         if before is not None and before.version == version:
             # An earlier try moved the alias; the service may still answer with what it was moved from.
             before = self._registry.before(self._alias)
-        asked_for = before.features if before else ()
+        # Without the alias the service may still serve a version that is known by its listed features only.
+        listed = [] if before else listed_features(self._store, self._name)
+        in_use = before.features if before else listed
         # As long as either may answer, no field that one of them reads may be removed.
-        announce(self._store, self._name, list(dict.fromkeys([*features, *asked_for])))
+        announce(self._store, self._name, list(dict.fromkeys([*features, *in_use])))
         self._registry.set_alias(self._alias, version)
         service = ModelService(self._service_url) if self._service_url else None
         refused = service.wait_for(version, self._timeout) if service else None
         if refused is None:
             announce(self._store, self._name, list(features))
+            if self._alias == CHAMPION:
+                ChampionRecord(self._registry, self._store, self._model).record(version)
             return None
-        self._go_back()
+        self._go_back(listed)
         return refused
 
-    def _go_back(self) -> None:
+    def _go_back(self, listed: list[str]) -> None:
         before = self._registry.before(self._alias)
         if before is None:
             self._registry.remove_alias(self._alias)
+            if listed:
+                announce(self._store, self._name, listed)
+            else:
+                withdraw(self._store, self._name)
         else:
             self._registry.set_alias(self._alias, before.version)
             announce(self._store, self._name, list(before.features))

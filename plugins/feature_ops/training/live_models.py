@@ -39,6 +39,15 @@ def live_features(store: ObjectStore) -> dict[str, list[str]]:
     return found
 
 
+def listed_features(store: ObjectStore, model: str) -> list[str]:
+    """
+    Return the features that are listed for one model; empty if it is not listed.
+
+    :param model: its name and alias, such as ``jukebox@test``.
+    """
+    return live_features(store).get(f"the model {model}", [])
+
+
 def announce(store: ObjectStore, model: str, features: list[str]) -> None:
     """
     Note that a model asks for these features from now on.
@@ -46,4 +55,13 @@ def announce(store: ObjectStore, model: str, features: list[str]) -> None:
     :param model: its name and alias, such as ``jukebox@test``.
     """
     content = json.dumps({"model": model, "features": features}).encode()
-    store.put_bytes(content, f"{live_models_uri()}{model}.json")
+    store.put_bytes(content, _uri(model))
+
+
+def withdraw(store: ObjectStore, model: str) -> None:
+    """Remove a model from the list: it was refused, and no version was deployed before it."""
+    store.delete(_uri(model))
+
+
+def _uri(model: str) -> str:
+    return f"{live_models_uri()}{model}.json"

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.training.recipe import Recipe
+from feature_ops.training.regression import AcceptedRegression
 from feature_ops.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TEST, CHAMPION = "test", "champion"
+_LAST_CHAMPION = "feature_ops.last_champion"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ModelVersion:
     :param resolved_at: when its run compared git with the registry, ISO time; empty if that is not recorded.
     :param approved_at: when its promotion was approved last, ISO time; empty if it never was.
     :param promoted_at: when it was promoted last, ISO time; empty if it never was.
+    :param accepted_regression: why it was accepted although it is worse than the champion; None if it
+        passed all gates.
     """
 
     version: str
@@ -45,6 +49,7 @@ class ModelVersion:
     resolved_at: str = ""
     approved_at: str = ""
     promoted_at: str = ""
+    accepted_regression: AcceptedRegression | None = None
 
 
 class ModelRegistry:
@@ -72,6 +77,31 @@ class ModelRegistry:
             version = self._client.get_registered_model(self._model).tags.get(_before(alias))
         return self.by_number(version) if version else None
 
+    def last_champion(self) -> str | None:
+        """Return the number of the last version that is known as champion, also after it was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        with self._failures():
+            try:
+                tags = self._client.get_registered_model(self._model).tags
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+        return tags.get(_LAST_CHAMPION) or tags.get(_before(CHAMPION)) or None
+
+    def record_champion(self, version: str) -> None:
+        """Record that a version is the champion; the tag outlives the alias and the version."""
+        from mlflow.exceptions import MlflowException
+
+        with self._failures():
+            try:
+                self._client.set_registered_model_tag(self._model, _LAST_CHAMPION, version)
+            except MlflowException as error:
+                # The registered model was deleted; it is created again with the next version.
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+
     def _found(self, ask: Callable[[], Any]) -> ModelVersion | None:
         from mlflow.exceptions import MlflowException
 
@@ -94,6 +124,7 @@ class ModelRegistry:
             tags.get("resolved_at", ""),
             tags.get("approved_at", ""),
             tags.get("promoted_at", ""),
+            AcceptedRegression.of_tags(tags),
         )
 
     def metrics(self, version: ModelVersion) -> dict[str, float]:
@@ -157,8 +188,11 @@ class ModelRegistry:
         """Give a version an alias, taking it from any other, which is noted for the way back."""
         had = self.by_alias(alias)
         with self._failures():
-            if had is not None and had.version != version:
-                # First: a try that is killed between the two must not forget it.
+            # First: a try that is killed between the two must not forget it.
+            if had is None:
+                # No version is returned to, not one that had the alias long ago.
+                self._client.delete_registered_model_tag(self._model, _before(alias))
+            elif had.version != version:
                 self._client.set_registered_model_tag(self._model, _before(alias), had.version)
             self._client.set_registered_model_alias(self._model, alias, version)
 

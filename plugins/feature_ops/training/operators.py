@@ -19,9 +19,11 @@ from feature_ops.ui.links import MlflowRunLink, ModelPageLink
 from feature_ops.upstream import Needs, was_skipped
 
 if TYPE_CHECKING:
+    from feature_ops.feast.diff.definitions import Definitions
     from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
     from feature_ops.object_store import ObjectStore
+    from feature_ops.training.champion import ChampionRecord
     from feature_ops.training.model_registry import ModelRegistry
     from feature_ops.training.plan import TrainingPlan
     from feature_ops.training.pod_training import PodTraining
@@ -89,6 +91,12 @@ class TrainingOperator(ReconcilingOperator):
 
         return Basis(str(facts["commit"]), applied, str(facts["resolved_at"]), self.first_task())
 
+    def champion_record(self, store: ObjectStore) -> ChampionRecord:
+        """Return the record of the model's champion."""
+        from feature_ops.training.champion import ChampionRecord
+
+        return ChampionRecord(self.registry(), store, self.model.name)
+
     def remember_refusal(
         self, store: ObjectStore, facts: Mapping[str, Any], reason: str, result: TrainingResult
     ) -> None:
@@ -121,9 +129,11 @@ class RetrainOperator(TrainingOperator):
     :param backfilled: result of the :class:`~feature_ops.feast.operators.BackfillOperator`, which is needed
         unless ``changed`` was skipped. (templated)
     :param force: train anyway. (templated)
+    :param accept_regression_reason: if given, train also what was refused before; see the
+        :class:`EvaluateOperator`. (templated)
     """
 
-    template_fields: Sequence[str] = ("diff", "changed", "backfilled", "force")
+    template_fields: Sequence[str] = ("diff", "changed", "backfilled", "force", "accept_regression_reason")
     needs: ClassVar[Mapping[str, Needs]] = {
         "diff": Needs(("commit", "needed", "resolved_at"), ("applied",)),
         "changed": Needs(("commit",), optional=True, skippable=True),
@@ -138,6 +148,7 @@ class RetrainOperator(TrainingOperator):
         changed: Any = None,
         backfilled: Any = None,
         force: bool | str = False,
+        accept_regression_reason: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -145,6 +156,7 @@ class RetrainOperator(TrainingOperator):
         self.changed: Mapping[str, Any] | None = changed
         self.backfilled: Mapping[str, Any] | None = backfilled
         self.force = force
+        self.accept_regression_reason = accept_regression_reason
         self._pod: PodTraining | None = None
 
     def needed(self) -> Mapping[str, Needs]:
@@ -210,8 +222,8 @@ class RetrainOperator(TrainingOperator):
     ) -> TrainingPlan:
         from feature_ops.training.plan import TrainingPlan
 
-        recipe = self._recipe(hook, commits, commit, folder)
-        dataset_version = self._dataset_version(hook)
+        definitions = self._definitions(hook, commits, commit, folder)
+        recipe, dataset_version = self._made_of(hook, commits, commit, definitions)
         return TrainingPlan(
             commit=commit,
             recipe=recipe,
@@ -238,23 +250,34 @@ class RetrainOperator(TrainingOperator):
         refused = Rejections(hook.object_store, self.model.name).reason(
             recipe, dataset_version, data_count=Cause.DATA in reasons.causes
         )
-        if refused and not reasons.asked_for:
+        if refused and not reasons.asked_for and not self.accept_regression_reason.strip():
             raise NothingPendingError(
                 f"not trained again: a model on this definition and code was {refused}. Change one of them, "
                 "or trigger with force_training"
             )
         return reasons.text
 
-    def _recipe(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> Recipe:
+    def _made_of(
+        self, hook: FeastHook, commits: Commits, commit: str, definitions: Definitions
+    ) -> tuple[Recipe, str]:
+        """Return the model's training fingerprint and its data version."""
+        from feature_ops.feast.diff.definitions import service_hash
+        from feature_ops.training.data_version import data_version
         from feature_ops.training.recipe import Recipe, code_hash
 
-        definition = self._definition(hook, commits, commit, folder)
+        try:
+            definition = service_hash(definitions, self.model.feature_service)
+            data = data_version(definitions, self.model, hook.object_store)
+        except KeyError:
+            raise BadInputError(
+                f"commit {commit[:10]} has no feature service {self.model.feature_service!r}, on which "
+                f"{self.model.name} is trained: define it, or correct the model's declaration"
+            ) from None
         code = commits.contents_of(commit, self.model.code_path)
-        return Recipe(definition, code_hash(code, self.model.not_code))
+        return Recipe(definition, code_hash(code, self.model.not_code)), data
 
-    def _definition(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> str:
+    def _definitions(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> Definitions:
         from feature_ops.feast.definitions_store import DefinitionsStore
-        from feature_ops.feast.diff.definitions import service_hash
         from feature_ops.feast.diff.loading import load
 
         store = DefinitionsStore(hook.object_store)
@@ -264,13 +287,7 @@ class RetrainOperator(TrainingOperator):
             label = f"commit {commit[:10]}"
             definitions = load({label: folder})[label]
             store.put(commit, definitions)
-        try:
-            return service_hash(definitions, self.model.feature_service)
-        except KeyError:
-            raise BadInputError(
-                f"commit {commit[:10]} has no feature service {self.model.feature_service!r}, on which "
-                f"{self.model.name} is trained: define it, or correct the model's declaration"
-            ) from None
+        return definitions
 
     def _result_uri(self, run_id: str, commit: str, recipe: Recipe) -> str:
         from feature_ops.datasets.stage import run_folder
@@ -299,55 +316,69 @@ class RetrainOperator(TrainingOperator):
             settings.training_python,
         )
 
-    def _dataset_version(self, hook: FeastHook) -> str:
-        """Return a hash over the names of the history's files, which are hashes of their contents."""
-        import hashlib
-
-        prefix = f"{get_settings().storage_uri}/"
-        names = sorted(
-            file.uri.removeprefix(prefix)
-            for file in hook.object_store.list(prefix)
-            if file.name.endswith(".parquet") and not file.uri.removeprefix(prefix).startswith("_")
-        )
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:20]
-
 
 class EvaluateOperator(TrainingOperator):
     """
     Decide whether the trained model may go on; a refused one is remembered and fails the step.
 
     :param trained: facts of the :class:`RetrainOperator`. (templated)
+    :param accept_regression_reason: if given, a model that is worse than the champion is accepted, and the
+        reason is recorded with it; gates that do not compare with the champion always hold. (templated)
     """
 
-    template_fields: Sequence[str] = ("trained",)
+    template_fields: Sequence[str] = ("trained", "accept_regression_reason")
     needs: ClassVar[Mapping[str, Needs]] = {"trained": Needs(_TRAINED)}
     operator_extra_links: Collection[Any] = (MlflowRunLink(),)
 
-    def __init__(self, *, trained: Any, **kwargs: Any) -> None:
+    def __init__(self, *, trained: Any, accept_regression_reason: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.trained: Mapping[str, Any] = trained
+        self.accept_regression_reason = accept_regression_reason
 
     def reconcile(self, context: Context) -> Outcome:
         """Judge by the gates of the settings."""
         from feature_ops.feast.hook import FeastHook
         from feature_ops.training.gates import Gates, judge
+        from feature_ops.training.regression import AcceptedRegression
 
         self.refuse_superseded(self.trained)
-        settings = get_settings()
+        settings, store = get_settings(), FeastHook().object_store
         gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
         result = self.result(self.trained["result_uri"])
-        judgement = judge(result, gates)
+        user = getattr(context["dag_run"], "triggering_user_name", None)
+        regression = AcceptedRegression.of_form(self.accept_regression_reason, user)
+        judgement = judge(result, gates, regression, self._not_compared(result, store))
         if not judgement.accepted:
-            self.remember_refusal(FeastHook().object_store, self.trained, judgement.summary, result)
-            raise BadInputError(f"{judgement.summary}. Nothing is deployed; the champion stays")
-        return Outcome(judgement.summary, dict(self.trained))
+            self.remember_refusal(store, self.trained, judgement.summary, result)
+            remedy = (
+                ". To accept the regression, trigger the DAG with accept_regression_reason"
+                if judgement.only_worse
+                else ""
+            )
+            raise BadInputError(f"{judgement.summary}. Nothing is deployed; the champion stays{remedy}")
+        accepted = regression.facts if regression and judgement.waived else None
+        return Outcome(judgement.summary, {**self.trained, "accepted_regression": accepted})
+
+    def _not_compared(self, result: TrainingResult, store: ObjectStore) -> str:
+        """Return why a training has no comparison: it matters whether a champion existed."""
+        if result.champion is not None:
+            return ""
+        state = self.champion_record(store).state()
+        if state.missing:
+            return f"not compared with a champion: {state.missing}"
+        return (
+            f"the training did not compare it with the champion, version {state.current.version}"
+            if state.current
+            else "no champion to compare with"
+        )
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """The model that was judged, also where it was refused."""
         if self.missing_results():
             return None
         told = {name: self.trained.get(name) for name in ("commit", "run_id", "metrics")}
-        return {**(super().status(outcome) or {}), **told}
+        accepted = outcome.facts.get("accepted_regression") if outcome else None
+        return {**(super().status(outcome) or {}), **told, "accepted_regression": accepted}
 
 
 class RegisterOperator(TrainingOperator):
@@ -367,18 +398,24 @@ class RegisterOperator(TrainingOperator):
 
     def reconcile(self, context: Context) -> Outcome:
         """Register once, however often it is tried."""
+        from feature_ops.training.regression import AcceptedRegression
+
         self.refuse_superseded(self.evaluated)
-        result = self.result(self.evaluated["result_uri"])
-        version = self.registry().register(
+        result, registry = self.result(self.evaluated["result_uri"]), self.registry()
+        version = registry.register(
             result,
             self.model.feature_service,
             code_hash=str(self.evaluated["code_hash"]),
             result_uri=str(self.evaluated["result_uri"]),
             resolved_at=str(self.evaluated["resolved_at"]),
         )
+        regression = AcceptedRegression.of_facts(self.evaluated)
+        if regression:
+            registry.note(version, regression.tags)
         return Outcome(
             f"version {version} of {self.model.name}: commit {result.git_commit[:10]}, data "
-            f"{result.dataset_version[:10]}, {len(result.features)} features",
+            f"{result.dataset_version[:10]}, {len(result.features)} features"
+            f"{f'; regression accepted: {regression.text}' if regression else ''}",
             {**self.evaluated, "version": version},
         )
 
@@ -388,7 +425,8 @@ class DeployTestOperator(TrainingOperator):
     Have the test instance answer with the new version.
 
     The alias ``test`` moves, and the service takes the version after it has answered a self-test. If it
-    refuses it, the alias goes back. The first model of all becomes the champion, too.
+    refuses it, the alias goes back. The first version of a model that never had a champion becomes the
+    champion, too; a champion that is missing is replaced by an approval only.
 
     :param registered: facts of the :class:`RegisterOperator`. (templated)
     """
@@ -420,15 +458,21 @@ class DeployTestOperator(TrainingOperator):
             self.remember_refusal(store, self.registered, reason, result)
             raise BadInputError(f"version {version} is {reason}. The model before it stays")
         Rejections(store, name).forget(self.recipe(self.registered))
-        first = registry.by_alias(CHAMPION) is None
-        if first:
-            # Nobody is there to compare it with; production's service takes it as soon as it looks.
+        champion = self.champion_record(store).state()
+        if champion.never:
+            # There is nothing to compare it with; production's service takes it at its next poll.
             Deployment(registry, store, name, CHAMPION, None, 0).move(version, features)
         where = settings.test_service_url or f"the alias {TEST}"
-        also = "; it is the first, so it is the champion, too" if first else ""
+        also = "; it is the first, so it is the champion, too" if champion.never else ""
+        if champion.missing:
+            also = f"; {champion.missing}: production changes only by an approval in promote_model"
         return Outcome(
             f"version {version} of {name} answers at {where}{also}",
-            {**self.registered, "service_url": settings.test_service_url},
+            {
+                **self.registered,
+                "service_url": settings.test_service_url,
+                "champion_missing": champion.missing,
+            },
         )
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
@@ -436,4 +480,7 @@ class DeployTestOperator(TrainingOperator):
         from feature_ops.ui.models import aliases
 
         told = super().status(outcome) or {}
-        return {**told, "aliases": aliases(self.registry())} if outcome else told
+        if outcome is None:
+            return told
+        missing = outcome.facts["champion_missing"]
+        return {**told, "aliases": aliases(self.registry()), "champion_missing": missing}

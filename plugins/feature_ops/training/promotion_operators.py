@@ -17,6 +17,7 @@ from feature_ops.settings import get_settings
 from feature_ops.training.approval import AUTO_APPROVE, Approval, asked
 from feature_ops.training.declaration import Model
 from feature_ops.training.operators import TrainingOperator
+from feature_ops.training.regression import AcceptedRegression
 from feature_ops.ui.links import ModelPageLink
 from feature_ops.upstream import Needs, ReadsResults
 
@@ -41,11 +42,14 @@ class FindCandidateOperator(TrainingOperator):
 
     def reconcile(self, context: Context) -> Outcome:
         """Compare it with the champion."""
+        from feature_ops.feast.hook import FeastHook
         from feature_ops.training.approval_request import Links, body, subject
-        from feature_ops.training.model_registry import CHAMPION, TEST
+        from feature_ops.training.model_registry import TEST
+        from feature_ops.training.regression import reason_required
 
         settings, registry, name = get_settings(), self.registry(), self.model.name
-        in_test, champion = registry.by_alias(TEST), registry.by_alias(CHAMPION)
+        in_test, state = registry.by_alias(TEST), self.champion_record(FeastHook().object_store).state()
+        champion = state.current
         found = self._candidate(registry, in_test)
         if champion is not None and champion.version == found.version:
             raise NothingPendingError(
@@ -59,16 +63,22 @@ class FindCandidateOperator(TrainingOperator):
             f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow else None,
             settings.test_service_url if in_test and in_test.version == found.version else None,
         )
+        result = self._told(found)
+        required = reason_required(found, result, champion and champion.version)
+        now = f"version {champion.version} is there" if champion else state.missing or "nothing is there yet"
+        missing = f"**Not compared**: {state.missing}." if state.missing else None
+        facts = body(candidate, rival, result, links)
         return Outcome(
-            f"version {found.version} of {name} (commit {found.git_commit[:10]}) may go to production; "
-            f"{f'version {champion.version} is there' if champion else 'nothing is there yet'}",
+            f"version {found.version} of {name} (commit {found.git_commit[:10]}) may go to production; {now}",
             {
                 "version": found.version,
                 "champion": champion.version if champion else None,
                 "champion_since": champion.promoted_at if champion else None,
                 "in_test": in_test.version if in_test else None,
                 "subject": subject(name, candidate, rival),
-                "body": body(candidate, rival, self._told(found), links),
+                "body": "\n\n".join(part for part in (required, missing, facts) if part),
+                "reason_required": required is not None,
+                "accepted_regression": found.accepted_regression and found.accepted_regression.facts,
             },
         )
 
@@ -105,7 +115,8 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
     Wait for a person's word, until a newer candidate takes over or time is up.
 
     Rejected, superseded or timed out, the steps that follow are skipped. With
-    ``FEATURE_OPS_AUTO_APPROVE`` nobody is asked.
+    ``FEATURE_OPS_AUTO_APPROVE`` nobody is asked. A version that is worse than the champion is approved with
+    a reason only.
 
     :param model: what is to be promoted.
     :param candidate: facts of the :class:`FindCandidateOperator`. (templated)
@@ -117,15 +128,8 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
     }
 
     def __init__(self, *, model: Model, candidate: Any, **kwargs: Any) -> None:
-        why = Param(
-            "",
-            type="string",
-            title="Why",
-            description="What others should know of the decision.",
-            source="task",
-        )
         # Airflow puts those of the DAG there, which are no questions to the person.
-        kwargs["params"] = {"why": why}
+        kwargs["params"] = {"why": _why("")}
         super().__init__(subject="", body="", **kwargs)
         self.model = model
         self.candidate: Mapping[str, Any] = candidate
@@ -137,7 +141,8 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if not get_settings().auto_approve:
             return self._ask(context)
         summarize(context, f"approved, since {AUTO_APPROVE} is on")
-        return Approval.of(asked(self.candidate), AUTO_APPROVE, "").to_json()
+        accepted = AcceptedRegression.of_facts(self.candidate)
+        return Approval.of(asked(self.candidate), AUTO_APPROVE, accepted.reason if accepted else "").to_json()
 
     @contextmanager
     def _refusing(self, context: Context) -> Iterator[None]:
@@ -147,16 +152,19 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
             summarize(context, str(error))
             raise AirflowFailException(str(error)) from None
 
-    def _ask(self, context: Context) -> None:
+    def _ask(self, context: Context, note: str = "") -> None:
         """Put the question, and wait without a worker."""
         from feature_ops.training.approval_trigger import ApprovalTrigger
 
         settings = get_settings()
         self.subject, self.body = str(self.candidate["subject"]), str(self.candidate["body"])
+        if self.candidate.get("reason_required"):
+            # The form has no default then, so that it can't be sent without a reason.
+            self.params["why"] = _why(None, minLength=1)
         try:
             super().execute(context)
         except TaskAwaitingInput:
-            summarize(context, f"waits for a person: {self.subject}")
+            summarize(context, f"{note}waits for a person: {self.subject}")
         deadline = datetime.now(UTC) + timedelta(seconds=settings.approval_timeout)
         # Airflow's own waiting has no way to end by what happens elsewhere; a person's answer resumes
         # a deferred task just as well.
@@ -198,6 +206,9 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
                     f"version {version} is not promoted: the approval names no approver. Clear `{self.task_id}` "
                     "and the tasks after it"
                 )
+        if option == "approved" and (self.candidate or {}).get("reason_required") and not said["why"]:
+            # An answer by API, which Airflow does not check: the question is asked again.
+            self._ask(context, "an approval needs a reason; ")
         # Before Airflow's own part, which leaves by an exception where the rest is to be skipped.
         summarize(context, f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}")
         super().execute_complete(context, event)
@@ -214,6 +225,17 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if event.get("timed_out"):
             return f"nobody answered within {get_settings().approval_timeout / 3600:.4g} hours"
         return None
+
+
+def _why(default: str | None, **schema: Any) -> Param:
+    return Param(
+        default,
+        type="string",
+        title="Why",
+        description="What others should know of the decision.",
+        source="task",
+        **schema,
+    )
 
 
 class PromoteOperator(TrainingOperator):

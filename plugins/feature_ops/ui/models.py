@@ -20,6 +20,7 @@ def aliases(registry: ModelRegistry) -> dict[str, dict[str, Any]]:
             "dataset_version": version.dataset_version,
             "features": list(version.features),
             "metrics": registry.metrics(version),
+            "accepted_regression": version.accepted_regression and version.accepted_regression.facts,
         }
         for alias, version in found.items()
         if version is not None

@@ -158,6 +158,7 @@ def _models(tasks: Sequence[TaskStatus], addresses: Addresses) -> list[dict[str,
                 "versions": _versions(name, move, addresses) if move else [],
                 "failed": last.shown() if last and last.ending.state == "failed" else None,
                 "promoted": _promotion(tasks, name),
+                "champion_missing": move.facts.get("champion_missing") if move else None,
             }
         )
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from mlflow import MlflowClient
 
 from demo.servers import Servers
 from feature_ops.alerts.alert import Alert
@@ -25,6 +26,9 @@ from feature_ops.training.operators import (
     RegisterOperator,
     RetrainOperator,
 )
+from feature_ops.training.promotion_operators import FindCandidateOperator, PromoteOperator
+from feature_ops.training.regression import AcceptedRegression
+from feature_ops.ui.models import aliases
 from tests.integration.feast.changes import SERVICE, Changes, Run, StateStandIn
 
 TOY = Model(name="toy", feature_service="tracks_fs", command=("-m", "toy"), arguments={"labels": "x"})
@@ -42,7 +46,7 @@ result = {{
     "run_id": run_id, "artifact_uri": "mlflow-artifacts:/toy/" + run_id, "rows": {{"train": 8, "test": 2}},
     "features": {features}, "metrics": {{"top5": {top5}, "log_loss": 1.0}},
     "git_commit": given["revision"], "dataset_version": given["dataset-version"],
-    "definition_hash": given["definition-hash"], "seconds": 0.1,
+    "definition_hash": given["definition-hash"], "seconds": 0.1, **{compared},
 }}
 bucket, key = given["result"].removeprefix("s3://").split("/", 1)
 boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(result).encode())
@@ -89,23 +93,43 @@ class Team:
         self.changes, self.registry, self.service = changes, registry, service
         self.said: dict[str, str] = {}
 
-    def trainer(self, top5: float = 0.5, fails: int = 0, features: str = '["tracks:energy"]') -> None:
-        text = TRAINER.format(top5=top5, fails=fails, features=features)
-        self.changes.push(f"Train {top5} {fails}", {"toy.py": text}, "model")
+    def trainer(
+        self,
+        top5: float = 0.5,
+        fails: int = 0,
+        features: str = '["tracks:energy"]',
+        worse_by: float | None = None,
+    ) -> None:
+        """
+        Push the code of the model.
+
+        :param worse_by: what its log-loss is above that of version 1, the champion.
+        """
+        compared: dict[str, Any] = {}
+        if worse_by is not None:
+            interval = {"difference": worse_by, "low": worse_by - 0.01, "high": worse_by + 0.01}
+            compared = {"champion": {"version": "1", "metrics": {}}, "comparison": {"log_loss": interval}}
+        text = TRAINER.format(top5=top5, fails=fails, features=features, compared=compared)
+        self.changes.push(f"Train {top5} {fails} {worse_by}", {"toy.py": text}, "model")
 
     def define(self, service: str) -> None:
         self.changes.push("Change the features", {"feature_service.py": service})
 
-    def follow(self, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any) -> dict[str, Any]:
+    def follow(
+        self, run_id: str, conf: dict[str, Any] | None = None, accept: str = "", **retrain: Any
+    ) -> dict[str, Any]:
         """Apply the newest commit, then train, judge, register, deploy."""
-        return self.deploy(self.changes.run(conf=conf), run_id, conf, **retrain)
+        return self.deploy(self.changes.run(conf=conf), run_id, conf, accept, **retrain)
 
     def deploy(
-        self, run: Run, run_id: str, conf: dict[str, Any] | None = None, **retrain: Any
+        self, run: Run, run_id: str, conf: dict[str, Any] | None = None, accept: str = "", **retrain: Any
     ) -> dict[str, Any]:
         """Train what a run has applied, judge, register, deploy."""
-        facts = self.step(self.retrain(run, **retrain), run_id, conf)
-        facts = self.step(EvaluateOperator(task_id="evaluate", model=TOY, trained=facts), run_id)
+        facts = self.step(self.retrain(run, accept_regression_reason=accept, **retrain), run_id, conf)
+        evaluate = EvaluateOperator(
+            task_id="evaluate", model=TOY, trained=facts, accept_regression_reason=accept
+        )
+        facts = self.step(evaluate, run_id)
         facts = self.step(RegisterOperator(task_id="register", model=TOY, evaluated=facts), run_id)
         return self.step(DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts), run_id)
 
@@ -123,7 +147,7 @@ class Team:
 
     def step(self, operator: Any, run_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         state = StateStandIn()
-        run = SimpleNamespace(run_id=run_id, conf=conf)
+        run = SimpleNamespace(run_id=run_id, conf=conf, triggering_user_name="ada")
         context: Any = {"dag_run": run, "task_state_store": state}
         try:
             facts: dict[str, Any] = operator.execute(context)
@@ -224,6 +248,98 @@ def test_a_model_that_is_refused_when_trained_again_on_other_data_may_be_trained
     team.define(ENERGY_ONLY)
 
     assert team.follow("run 3")["version"] == "3"
+
+
+@pytest.mark.parametrize("deleted", ["alias", "version", "registered model"])
+def test_a_lost_champion_is_replaced_by_an_approval_only(deleted: str, team: Team, servers: Servers) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    client = MlflowClient(tracking_uri=get_settings().mlflow_tracking_uri)
+    if deleted == "alias":
+        client.delete_registered_model_alias("toy", "champion")
+    elif deleted == "version":
+        client.delete_model_version("toy", "1")
+    else:
+        client.delete_registered_model("toy")
+
+    team.define(SERVICE)
+    facts = team.follow("run 2")
+
+    assert (team.version(TEST), team.version(CHAMPION)) == (facts["version"], None)
+    missing = "the alias champion is missing in MLflow (version 1 had it last)"
+    assert team.said["evaluate"].endswith(f"not compared with a champion: {missing}")
+    assert f"{missing}: production changes only by an approval" in team.said["deploy_test"]
+    # The service goes on with version 1, so its features stay in use.
+    assert live_features(servers.object_store)["the model toy@champion"] == ["tracks:energy"]
+
+    candidate = team.step(FindCandidateOperator(task_id="find_candidate", model=TOY), "run 2")
+    assert candidate["body"].startswith(f"**Not compared**: {missing}.")
+    approval = {"by": "ada", "why": "nothing else is left"}
+    team.step(PromoteOperator(task_id="promote", model=TOY, candidate=candidate, approval=approval), "run 2")
+    assert team.version(CHAMPION) == facts["version"]
+
+
+def test_a_regression_is_accepted_with_a_reason_that_is_recorded_with_the_version(team: Team) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    team.trainer(worse_by=0.2)
+    with pytest.raises(AirflowFailException, match=r"trigger the DAG with accept_regression_reason$"):
+        team.follow("worse")
+    with pytest.raises(AirflowSkipException, match="not trained again"):
+        team.follow("again")
+
+    facts = team.follow("accepted", accept="  the licence\nends ")
+
+    assert team.said["evaluate"].startswith(
+        "accepted although worse than the champion (“the licence ends”, ada): log-loss may be 0.210 higher"
+    )
+    found = team.registry.by_alias(TEST)
+    assert found is not None
+    assert found.version == facts["version"]
+    assert found.accepted_regression == AcceptedRegression("the licence ends", "ada")
+    assert team.version(CHAMPION) == "1"
+    candidate = team.step(FindCandidateOperator(task_id="find_candidate", model=TOY), "run")
+    assert candidate["reason_required"]
+    assert candidate["body"].startswith(
+        "**Significantly worse than the champion** (version 1) in log_loss. **Regression accepted**: “the "
+        "licence ends”, ada. A reason is required to approve."
+    )
+    assert aliases(team.registry)[TEST]["accepted_regression"] == {
+        "reason": "the licence ends",
+        "user": "ada",
+    }
+
+
+def test_a_reason_waives_no_absolute_gate_and_marks_no_model_that_needs_none(team: Team) -> None:
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    team.trainer(top5=0.01, worse_by=0.2)
+    with pytest.raises(AirflowFailException, match=r"refused: top-5 is 0\.010.*the champion stays$"):
+        team.follow("useless", accept="cost")
+
+    team.trainer(top5=0.6, worse_by=-0.2)
+    team.follow("better", accept="cost")
+
+    found = team.registry.by_alias(TEST)
+    assert found is not None
+    assert found.accepted_regression is None
+
+
+def test_another_datasets_file_is_no_new_data_for_the_model(
+    team: Team, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_OPS_RETRAIN_ON_NEW_DATA", "true")
+    get_settings.cache_clear()
+    team.trainer()
+    team.define(ENERGY_ONLY)
+    team.follow("run 1")
+    servers.object_store.put_bytes(b"", f"{get_settings().storage_uri}/tracks_of_others/newer.parquet")
+
+    with pytest.raises(AirflowSkipException, match="nothing to train"):
+        team.follow("run 2")
 
 
 def test_code_that_changes_makes_a_model_of_the_same_features_and_words_beside_it_make_none(

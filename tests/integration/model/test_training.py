@@ -195,9 +195,10 @@ def test_a_champion_whose_feature_is_gone_answers_as_if_it_were_missing(
     place: Place, first: TrainingResult, caplog: pytest.LogCaptureFixture
 ) -> None:
     champion = place.register(first, "orphan")
-    place.repository.apply(WITHOUT_LOUDNESS, WITHOUT_LOUDNESS)
+    without_energy = tuple(name for name in FEATURES if name != "energy")
+    place.repository.apply(without_energy, without_energy)
     second = place.train(champion=champion)
-    assert f"the champion lacks ['{VIEW}:loudness']" in caplog.text
+    assert f"the champion lacks ['{VIEW}:energy']" in caplog.text
     assert second.champion is not None
     assert second.champion.metrics["log_loss"] > first.metrics["log_loss"]
 

@@ -21,6 +21,7 @@ from demo.servers import Servers
 from feature_ops.exceptions import FeatureOpsError
 from feature_ops.settings import Settings
 from feature_ops.training.approval_trigger import ApprovalTrigger
+from feature_ops.training.champion import ChampionRecord
 from feature_ops.training.deployment import Deployment
 from feature_ops.training.live_models import live_features
 from feature_ops.training.model_registry import CHAMPION, TEST, ModelRegistry
@@ -144,7 +145,32 @@ def test_the_first_version_of_all_has_nothing_to_go_back_to(place: Place) -> Non
     first = place.register("t:a")
     place.service.refuses = {first}
     assert place.deployment().move(first, ["t:a"]) == "it answers otherwise"
-    assert place.registry.by_alias(CHAMPION) is None
+    assert place.state == (None, None, [])
+    assert ChampionRecord(place.registry, place.store, "toy").state().never
+
+
+def test_where_the_alias_is_missing_a_refused_version_brings_no_older_one_back(place: Place) -> None:
+    first, second, third = place.register("t:a"), place.register("t:b"), place.register("t:c")
+    place.deployment().move(first, ["t:a"])
+    place.deployment().move(second, ["t:b"])
+    place.registry.remove_alias(CHAMPION)
+    place.service.refuses = {third}
+
+    assert place.deployment().move(third, ["t:c"]) == "it answers otherwise"
+
+    # The service goes on with the second version, whose features stay in use.
+    assert place.state == (None, second, ["t:b"])
+    assert ChampionRecord(place.registry, place.store, "toy").state().last == second
+
+
+def test_a_champion_is_on_record_once_the_service_has_taken_it(place: Place) -> None:
+    client, first = MlflowClient(tracking_uri=place.uri), place.register("t:a")
+    place.deployment().move(first, ["t:a"])
+
+    client.delete_model_version("toy", first)
+    assert ChampionRecord(place.registry, place.store, "toy").state().last == first
+    client.delete_registered_model("toy")
+    assert ChampionRecord(place.registry, place.store, "toy").state().last == first
 
 
 @dataclass

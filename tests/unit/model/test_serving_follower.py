@@ -72,6 +72,32 @@ def test_without_an_alias_nothing_answers_and_it_says_so(
     assert following.troubles["model"] == "no model has the alias test yet"
 
 
+def test_a_missing_alias_is_reported_while_the_model_that_had_it_goes_on(
+    shelf: Shelf, feature_repository: FeatureRepository, tmp_path: Path
+) -> None:
+    following = follower(shelf, feature_repository, tmp_path)
+    assert following.alias_missing is None
+    following.look()
+    assert following.alias_missing is False
+    assert alias_gauge(following) == 0
+
+    version = shelf.aliases.pop("test")
+    following.look()
+    assert answering(following) == "1"
+    assert following.alias_missing is True
+    assert alias_gauge(following) == 1
+    assert following.troubles["alias"].startswith("no model has the alias test any more: set it in MLflow")
+
+    shelf.aliases["test"] = version
+    following.look()
+    assert (following.alias_missing, alias_gauge(following), following.troubles) == (False, 0, {})
+
+
+def alias_gauge(following: Follower) -> float:
+    text = following._metrics.exposition().decode()
+    return float(text.split('jukebox_alias_missing{alias="test"} ')[1].split("\n")[0])
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped, TaskDeferred
 
+from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
 from feature_ops.training.promotion_operators import ApproveOperator
 
@@ -100,3 +101,82 @@ def test_a_question_of_an_older_release_needs_the_candidate(lines: list[str]) ->
     context: Any = {}
     with pytest.raises(AirflowFailException, match="needs the result of"):
         approve.execute_complete(context, answered("Approve"))
+
+
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The questions that Airflow is given."""
+    put: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail",
+        lambda **question: put.append(question),
+    )
+    monkeypatch.setattr(
+        "feature_ops.training.promotion_operators.summarize", lambda context, line: put.append({"line": line})
+    )
+    return put
+
+
+def worse() -> tuple[ApproveOperator, Any]:
+    candidate = {
+        "version": "3",
+        "subject": "Version 3?",
+        "body": "",
+        "in_test": "3",
+        "champion": "2",
+        "champion_since": "",
+        "reason_required": True,
+        "accepted_regression": {"reason": "the licence ends", "user": "ada"},
+    }
+    with DAG("promote", start_date=datetime(2024, 1, 1)):
+        approve = ApproveOperator(task_id="approve", model=MODEL, candidate=candidate)
+    instance = SimpleNamespace(id="01a21a91-6939-7d99-9e3c-0c0b5f2013a2", map_index=-1)
+    return approve, {"task": approve, "ti": instance, "task_instance": instance}
+
+
+def test_the_form_of_a_worse_model_can_not_be_sent_without_a_reason(questions: list[dict[str, Any]]) -> None:
+    approve, context = worse()
+    with pytest.raises(TaskDeferred):
+        approve.execute(context)
+    # Airflow's form takes a text field for filled if it has a default, be it empty.
+    why = questions[0]["params"]["why"]
+    assert why["value"] is None
+    assert (why["schema"]["type"], why["schema"]["minLength"]) == ("string", 1)
+
+
+@pytest.mark.parametrize("why", ["", "  ", None])
+def test_a_worse_model_that_is_approved_without_a_reason_is_asked_for_again(
+    why: str | None, questions: list[dict[str, Any]]
+) -> None:
+    approve, context = worse()
+    event = {**answered("Approve"), "params_input": {"why": why}}
+    with pytest.raises(TaskDeferred):
+        approve.execute_complete(context, event)
+    assert questions[0]["subject"] == "Version 3?"
+    assert questions[-1]["line"] == "an approval needs a reason; waits for a person: Version 3?"
+
+
+def test_a_worse_model_is_approved_with_a_reason_and_rejected_without_one(
+    questions: list[dict[str, Any]],
+) -> None:
+    approve, context = worse()
+    record = approve.execute_complete(context, answered("Approve"))
+    assert (record["by"], record["why"]) == ("ada", "not before the weekend")
+    approve.execute_complete(context, {**answered("Reject"), "params_input": {"why": ""}})
+    assert [told["line"] for told in questions] == [
+        "approved by ada: not before the weekend",
+        "rejected by ada",
+    ]
+
+
+def test_an_automatic_approval_has_the_reason_that_the_regression_was_accepted_for(
+    questions: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_OPS_AUTO_APPROVE", "true")
+    get_settings.cache_clear()
+    approve, context = worse()
+    try:
+        record = approve.execute(context)
+        assert (record["by"], record["why"]) == ("FEATURE_OPS_AUTO_APPROVE", "the licence ends")
+    finally:
+        get_settings.cache_clear()

@@ -141,6 +141,28 @@ def test_a_models_aliases_are_as_the_last_move_told() -> None:
     assert model["failed"] is None
 
 
+def test_a_missing_champion_is_shown_until_a_version_is_promoted() -> None:
+    deployed = {
+        "model": "jukebox",
+        "aliases": {"test": alias("2")},
+        "champion_missing": "the alias is missing",
+    }
+    deploy = task("deploy_test", ("01", "success", "", deployed))
+    assert seen(deploy)["models"][0]["champion_missing"] == "missing"
+
+    promoted = {"model": "jukebox", "version": "2", "by": "Ada", "why": "", "instead_of": None}
+    both = {"test": alias("2"), "champion": alias("2")}
+    promote = task("promote", ("02", "success", "", {**promoted, "aliases": both}))
+    assert seen(deploy, promote)["models"][0]["champion_missing"] is None
+
+
+def test_an_accepted_regression_is_shown_with_its_version() -> None:
+    accepted = {"reason": "the licence ends", "user": "ada"}
+    deployed = {"model": "jukebox", "aliases": {"test": {**alias("2"), "accepted_regression": accepted}}}
+    (model,) = seen(task("deploy_test", ("01", "success", "", deployed)))["models"]
+    assert model["versions"][0]["accepted_regression"] == accepted
+
+
 def test_a_refused_model_is_told_until_a_newer_one_is_well() -> None:
     deploy = task("deploy_test", ("01", "success", "", {"model": "jukebox", "aliases": {"test": alias("1")}}))
     evaluate = task("evaluate", ("02", "failed", "log-loss rises", {"model": "jukebox"}))

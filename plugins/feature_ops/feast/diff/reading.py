@@ -43,12 +43,34 @@ def _read_view(objects: Objects, projection: Data, read: Read) -> None:
             _read_view(objects, below, read)
 
 
-def _sources(view: Data) -> Iterator[str]:
+def file_uris_read(objects: Objects, service: Data) -> list[str]:
+    """
+    Return the URIs of the files, folders and patterns behind what a feature service reads, sorted.
+
+    Sources that are not files, such as tables of a database, have none.
+    """
+    found: set[str] = set()
+    for kind, name in objects_read(objects, service):
+        data = objects.get(kind, {}).get(name, {})
+        sources = [data] if kind == DATA_SOURCE else _source_data(data)
+        for source in sources:
+            uri = source.get("file_options", {}).get("uri")
+            if uri:
+                found.add(uri)
+    return sorted(found)
+
+
+def _source_data(view: Data) -> Iterator[Data]:
     for source in (view[name] for name in _SOURCES if name in view):
+        yield source
         # A stream has a source of its history below it.
-        for part in (source, source.get("batch_source", {})):
-            if part.get("name"):
-                yield part["name"]
+        yield source.get("batch_source", {})
+
+
+def _sources(view: Data) -> Iterator[str]:
+    for source in _source_data(view):
+        if source.get("name"):
+            yield source["name"]
     for name, source in view.get("sources", {}).items():
         if "request" in source:
             yield name

@@ -234,11 +234,17 @@ function modelsCard(told, questions) {
   const idle = questions && !questions.length ? h("p", { class: "quiet" }, "Nothing waits for approval.") : null;
   return card("models", "Models", ...told.models.flatMap((model) => [
     model.versions.length ? h("div", { class: "scroll" }, versions(model)) : h("p", { class: "quiet" }, `${model.name}: no version answers yet.`),
+    ...model.versions.filter((version) => version.accepted_regression).map((version) => regression(version)),
+    model.champion_missing ? notice("warning", "The champion is missing.", h("p", {}, model.champion_missing)) : null,
     model.promoted ? h("p", { class: "quiet" }, `Version ${model.promoted.version} was put into production by ${model.promoted.by}`,
       model.promoted.why ? `, “${model.promoted.why}”` : "", " · ", inside(`${model.promoted.dag} / ${model.promoted.task}`, model.promoted.run), " · ", time(model.promoted.at)) : null,
     model.failed ? notice("warning", "The last training led to no new model.", h("p", {}, model.failed.summary),
       h("p", { class: "quiet" }, inside(`${model.failed.dag} / ${model.failed.task}`, model.failed.run), " · ", time(model.failed.at))) : null,
   ]), idle);
+}
+
+function regression({ version, accepted_regression: { reason, user } }) {
+  return h("p", { class: "quiet" }, `Regression accepted for version ${version}${user ? ` by ${user}` : ""}: “${reason}”`);
 }
 
 function versions(model) {
