@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Param, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 from jukebox_model import JUKEBOX
 from song_properties import SONG_PROPERTIES
 
@@ -31,7 +31,7 @@ from feature_ops.feast.definition_operators import (
     ResolveCommitsOperator,
 )
 from feature_ops.feast.operators import BackfillOperator
-from feature_ops.forms import accept_regression_field, revision_field
+from feature_ops.forms import accept_regression_field, force_training_field, revision_field
 from feature_ops.settings import get_settings
 from feature_ops.training.operators import (
     DeployTestOperator,
@@ -44,8 +44,8 @@ settings = get_settings()
 
 with DAG(
     dag_id="continuous_training",
-    dag_display_name="Continuous training: from a commit to a model that answers",
-    description="Turn a changed feature definition into a model that answers in test",
+    dag_display_name="Continuous training",
+    description="Apply a changed feature definition, train a model on it and deploy it in test",
     doc_md=__doc__,
     schedule=training_schedule(JUKEBOX, [SONG_PROPERTIES], evaluated_by="continuous_training"),
     start_date=datetime(2024, 1, 1),
@@ -55,12 +55,7 @@ with DAG(
     default_args={"owner": "feature-store", "retries": 2, "retry_delay": timedelta(seconds=30)},
     params={
         **revision_field(),
-        "force_training": Param(
-            False,
-            type="boolean",
-            title="Force training",
-            description="Train even if no feature changed.",
-        ),
+        **force_training_field(),
         **accept_regression_field(),
     },
 ) as dag:

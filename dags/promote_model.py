@@ -1,21 +1,23 @@
 """
-A candidate that answers in test goes to production, when a person says so.
+Deploy an approved candidate to production.
 
-Each new candidate starts a run. The step *approve* waits for a person (in Airflow: *Required actions*), who
-sees what changed, the scores beside the champion's and where to try it. A newer candidate takes the older
-one's place; rejected or unanswered, production stays as it is. Trigger it with an older version to go back.
+Each new candidate starts a run. The task *approve* waits for an approval (in Airflow: *Required actions*).
+The request shows the metrics compared with the champion, the gates, the feature changes and where to try the
+candidate. A newer candidate replaces an older one. If the candidate is rejected, or nobody responds in time,
+production stays as it is. For a rollback, trigger the DAG with an older version.
 
-See docs/training.md, and docs/operations.md for the way back.
+See docs/training.md, and docs/operations.md for the rollback.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 from jukebox_model import JUKEBOX
 
 from feature_ops.assets import model_candidate_asset
+from feature_ops.forms import model_version_field
 from feature_ops.training.promotion_operators import (
     ApproveOperator,
     FindCandidateOperator,
@@ -24,8 +26,8 @@ from feature_ops.training.promotion_operators import (
 
 with DAG(
     dag_id="promote_model",
-    dag_display_name="Promote model: from test to production, with approval",
-    description="Have production answer with a candidate once a person has approved it",
+    dag_display_name="Promote model",
+    description="Deploy an approved candidate to production",
     doc_md=__doc__,
     schedule=model_candidate_asset(JUKEBOX),
     start_date=datetime(2024, 1, 1),
@@ -34,16 +36,7 @@ with DAG(
     max_active_runs=16,
     tags=["feature store", "songs"],
     default_args={"owner": "feature-store", "retries": 2, "retry_delay": timedelta(seconds=30)},
-    params={
-        "model_version": Param(
-            None,
-            type=["null", "string"],
-            title="Model version",
-            description="Number of the version in MLflow. Empty: the one that answers in test.",
-            examples=["3"],
-            pattern=r"^\s*[0-9]*\s*$",
-        ),
-    },
+    params=model_version_field(),
 ) as dag:
     find_candidate = FindCandidateOperator(
         task_id="find_candidate",

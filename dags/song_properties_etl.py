@@ -23,8 +23,8 @@ settings = get_settings()
 
 with DAG(
     dag_id="song_properties_etl",
-    dag_display_name="Song properties: from a file to online features",
-    description="Turn a parquet file of songs into versioned data and fresh online features",
+    dag_display_name="Song properties ETL",
+    description="Load a parquet file of songs as versioned data and fresh online features",
     doc_md=__doc__,
     schedule=settings.etl_schedule,
     start_date=datetime(2024, 1, 1),

@@ -14,7 +14,13 @@ def candidate_is_approved(scene: Scene) -> str:
     run_id = scene.waiting_promotion("2")
     expect(_production(scene), before, "what production answers while a person is waited for")
     question = scene.api.question(PROMOTION_DAG_ID, run_id, "approve")
-    for words in ("`− song_properties:loudness`", "12 instead of 13", "| log_loss |"):
+    for words in (
+        "significant",
+        "| Log-loss (lower is better) |",
+        "| Minimum top-5 accuracy |",
+        "12 features instead of 13",
+        "- removed: `song_properties:loudness`",
+    ):
         if words not in question["body"]:
             raise StoryError(f"the person is not told {words!r}: {question['body']}")
     run = scene.decide(run_id, "Approve", why="as good with one input less")
@@ -59,7 +65,7 @@ def _given_way(scene: Scene) -> tuple[str, str] | None:
     for run in scene.promotion_runs():
         run_id = str(run["dag_run_id"])
         told = scene.api.summaries(PROMOTION_DAG_ID, run_id).get("approve", "")
-        if "is the candidate by now" in told and run["state"] in ENDED:
+        if "is the newer candidate" in told and run["state"] in ENDED:
             return run_id, told
     return None
 

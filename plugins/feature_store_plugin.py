@@ -8,6 +8,7 @@ from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from feature_ops.alerts.mount import alert_apps
+from feature_ops.form_errors import FormErrors
 from feature_ops.git.links import GitCommitLink
 from feature_ops.ui.app import feature_store_page
 from feature_ops.ui.links import DvcVersionLink, MlflowRunLink, ModelPageLink
@@ -25,6 +26,9 @@ class FeatureStorePlugin(AirflowPlugin):
     fastapi_apps = (
         {"app": feature_store_page(), "url_prefix": _PREFIX, "name": "Feature store"},
         *alert_apps(),
+    )
+    fastapi_root_middlewares = (
+        {"name": "Messages of refused form values", "middleware": FormErrors, "args": [], "kwargs": {}},
     )
     external_views = (
         {

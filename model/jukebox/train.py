@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from jukebox import champion, tracking
+from jukebox import champion, mlflow_model, tracking
 from jukebox.comparison import compare
 from jukebox.description import DESCRIPTION_FILE, GRAPH_FILE, Description
 from jukebox.errors import TrainingError
@@ -31,8 +31,16 @@ from jukebox.training_set import Feature, Features
 
 log = logging.getLogger("jukebox.train")
 
-# What a model was made with, and is read with.
+# What a model was trained with.
 _MADE_WITH = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas", "feast")
+# MLflow's names for Feast's types of inputs.
+_COLUMN_TYPES = {
+    "Bool": "boolean",
+    "Int32": "integer",
+    "Int64": "long",
+    "Float32": "float",
+    "Float64": "double",
+}
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,8 @@ def train(order: Order, result_uri: str) -> dict[str, object]:
             metrics,
             _tags(order, trained),
             Path(folder),
+            description=_description(order, trained, metrics, before),
+            data=_data(order, trained),
         )
     result["seconds"] = round(time.monotonic() - began, 1)
     write_text(result_uri, json.dumps(result, indent=1))
@@ -226,7 +236,8 @@ def _write_artifacts(order: Order, trained: Trained, rival: Scores | None, folde
         encoding="utf-8",
     )
     made_with = [f"{name}=={metadata.version(name)}\n" for name in _MADE_WITH]
-    (model / "requirements.txt").write_text("".join(made_with), encoding="utf-8")
+    (model / "training_requirements.txt").write_text("".join(made_with), encoding="utf-8")
+    mlflow_model.write(model, trained.inputs, trained.classes.tolist(), example)
     _countries(trained, rival).to_csv(folder / "countries.csv", float_format="%.4f")
     (folder / "plots").mkdir()
     plots.confusion(trained.scores, folder / "plots" / "confusion.png")
@@ -267,6 +278,29 @@ def _parameters(order: Order, trained: Trained) -> dict[str, object]:
         "held_out_from": f"{trained.test.labels[DAY].min():%Y-%m-%d}",
         "rounds": int(trained.model[-1].n_iter_[0]),
     }
+
+
+def _description(
+    order: Order, trained: Trained, metrics: dict[str, float], before: champion.Champion | None
+) -> str:
+    """Return what MLflow shows at the top of the run, as markdown."""
+    compared = f"compared with version {before.version}" if before else "the first model"
+    return (
+        f"Commit `{order.revision[:10]}`, data version `{order.dataset_version}`, {compared}. Trained on "
+        f"{len(trained.train.labels):,} rows of {len(trained.inputs)} features of `{order.feature_service}`; "
+        f"held out: {len(trained.test.labels):,} rows, log-loss {metrics['log_loss']:.4f}, "
+        f"top-5 accuracy {100 * metrics['top5']:.2f} %."
+    )
+
+
+def _data(order: Order, trained: Trained) -> tracking.DataVersion:
+    return tracking.DataVersion(
+        name=f"features of {order.feature_service}",
+        version=order.dataset_version,
+        source={"feature_service": order.feature_service, "git_commit": order.revision},
+        columns=[(one.name, _COLUMN_TYPES[one.type]) for one in trained.inputs],
+        rows=len(trained.train.labels) + len(trained.test.labels),
+    )
 
 
 def _tags(order: Order, trained: Trained) -> dict[str, str]:

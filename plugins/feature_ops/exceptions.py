@@ -15,5 +15,9 @@ class BadInputError(FeatureOpsError):
     """
 
 
+class SupersededError(BadInputError):
+    """A newer run has changed what the task was to act on; the message names the task to clear instead."""
+
+
 class NothingPendingError(FeatureOpsError):
     """Nothing is left to do anywhere, so what follows is skipped; the message says why."""

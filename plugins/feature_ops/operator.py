@@ -1,4 +1,4 @@
-"""The base of the package's operators: do the work, then say in one line what happened."""
+"""The base of the package's operators: do the work, then leave a summary of one line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
-from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
 from feature_ops.git.errors import GitError
+from feature_ops.masking import describe_unexpected, without_user_info
 from feature_ops.ui.status import State, tell
-from feature_ops.upstream import ReadsResults, leave_skipped
+from feature_ops.upstream import MissingResultError, ReadsResults, leave_skipped
+from feature_ops.work_folder import without_scratch_paths
 
 log = logging.getLogger(__name__)
 
 # Key of the XCom that a task leaves when it refuses its input, as opposed to one that could not do its work.
 REFUSED = "refused"
+_UNEXPECTED = "If a retry fails the same way, report this line with the traceback in the task's log"
 
 
 @dataclass(frozen=True)
@@ -57,22 +59,28 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
         """Do the work of a step, or of a part of it, and leave a summary; returns its facts."""
         try:
             outcome = work(context)
-        except BadInputError as error:
-            self._end(context, "failed", str(error))
-            # A git server that does not let the account in says nothing about the input.
-            if "ti" in context and not isinstance(error, GitError):
-                context["ti"].xcom_push(key=REFUSED, value=True)
+        except SupersededError as error:
+            # The page in Airflow goes on showing the newer run.
+            summarize(context, str(error))
             raise AirflowFailException(str(error)) from None
+        except BadInputError as error:
+            line = for_users(str(error))
+            self._end(context, "failed", line)
+            # A git server that refuses the credentials, or a missing result, says nothing about the input.
+            if "ti" in context and not isinstance(error, GitError | MissingResultError):
+                context["ti"].xcom_push(key=REFUSED, value=True)
+            raise AirflowFailException(line) from None
         except NothingPendingError as nothing:
             self._end(context, "skipped", str(nothing))
             leave_skipped(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
+            # Airflow logs the exception, too.
+            error.args = (for_users(str(error)),)
             self._end(context, "failed", str(error))
             raise
         except Exception as error:
-            # Not its text: what a library says may hold a secret, which only the log masks.
-            self._end(context, "failed", f"failed with {type(error).__name__}: see the log")
+            self._end(context, "failed", f"{for_users(describe_unexpected(error))}. {_UNEXPECTED}")
             raise
         self._end(context, "success", outcome.summary, outcome)
         return outcome.facts
@@ -90,7 +98,7 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
         return self.reconcile(context)
 
     def _end(self, context: Context, state: State, line: str, outcome: Outcome | None = None) -> None:
-        summarize(context, line)
+        summarize(context, line, logging.ERROR if state == "failed" else logging.INFO)
         try:
             facts = self.status(outcome)
         except Exception as error:
@@ -100,10 +108,15 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
             tell(self, context, state, line, facts)
 
 
-def summarize(context: Context, line: str) -> None:
-    """Leave a task's one line for people: in its state store, which outlives it, and in its log."""
+def for_users(line: str) -> str:
+    """Return a line without user info of addresses and without paths of scratch directories."""
+    return without_scratch_paths(without_user_info(line))
+
+
+def summarize(context: Context, line: str, level: int = logging.INFO) -> None:
+    """Leave a task's summary in its state store, which outlives the task, and in its log."""
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
     with passing(CommitPoint.SUMMARY_TOLD):
         context["task_state_store"].set("summary", line, retention=NEVER_EXPIRE)
-    log.info("%s", line)
+    log.log(level, "%s", line)

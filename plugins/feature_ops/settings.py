@@ -7,6 +7,7 @@ Secrets are never settings: they live in Airflow connections.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +17,16 @@ from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+# A URL with a scheme and a host, without user name, password and spaces.
+DATASET_URL = r"^[a-z][a-z0-9]*://[^\s/?#@]*([/?#]\S*)?$"
 
 
 class Settings(BaseSettings):
     """What a deployment may change without touching code."""
 
-    model_config = SettingsConfigDict(env_prefix="FEATURE_OPS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FEATURE_OPS_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     aws_conn_id: str = Field("aws_default", description="Airflow connection of the object store.")
     git_conn_id: str = Field("git_default", description="Airflow connection of the watched repository.")
@@ -173,6 +178,9 @@ class Settings(BaseSettings):
 
     etl_schedule: str | None = Field(None, description="Cron or @preset of a dataset's DAG.")
     etl_dataset_url: str | None = Field(None, description="Dataset URL of scheduled runs.")
+    etl_example_url: str | None = Field(
+        None, description="Dataset URL that the trigger form offers as its first example."
+    )
 
     data_old_after: float = Field(
         86400.0, gt=0, description="Seconds without a load after which the page calls a view's data old."
@@ -192,6 +200,16 @@ class Settings(BaseSettings):
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("etl_dataset_url", "etl_example_url")
+    @classmethod
+    def _dataset_url(cls, value: str | None) -> str | None:
+        if value and not re.search(DATASET_URL, value):
+            raise ValueError(
+                "it must look like https://host/file.parquet or s3://bucket/file.parquet, without user name, "
+                "password and spaces"
+            )
+        return value or None
 
     @property
     def mlflow_page(self) -> str | None:

@@ -86,9 +86,7 @@ class ReadsResults:
 
     def missing_results(self) -> list[str]:
         """Return one sentence for each result that is missing or incomplete."""
-        return [
-            sentence for name, needs in self.needed().items() if (sentence := self._missing(name, needs))
-        ]
+        return [sentence for name, needs in self.needed().items() if (sentence := self._missing(name, needs))]
 
     def require_results(self) -> None:
         """

@@ -21,6 +21,11 @@ PREFIX = "feature-ops-work-"
 # Only a folder with this file is ever taken for a leftover.
 MARKER = ".work-folder"
 
+# A path into a folder that this package made with ``mkdtemp``, which adds eight characters.
+_SCRATCH_PATH = re.compile(
+    rf"(?<![\w:/.-])/(?:[^\s'\"/]+/)*(?:{PREFIX}[\w-]+/scratch|feature-(?:ops-)?[a-z]+-[a-z0-9_]{{8}})(?![\w-])(/?)"
+)
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Programs and libraries that are not written in Python have only words for it. So may a server whose
 # own disk is full; they count only if there is less room here than one of their writes takes.
@@ -53,6 +58,11 @@ def work_folder(purpose: str) -> Iterator[Path]:
         _fullness_told(parent),
     ):
         yield folder
+
+
+def without_scratch_paths(text: str) -> str:
+    """Return a text in which files of scratch folders have relative paths: the folders are removed."""
+    return _SCRATCH_PATH.sub(lambda found: "" if found[1] else "the scratch folder", text)
 
 
 @contextmanager

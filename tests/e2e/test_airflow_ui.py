@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from demo.scene import DAG_ID, Scene
+from feature_ops.form_errors import EXPECTED
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,12 @@ def test_the_form_explains_its_fields_and_starts_a_run(scene: Scene, page: Page)
     page.goto(f"{scene.stack.airflow_url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
+    page.fill("#element_dataset_url", "https://ada:hunter2@example.org/songs.parquet")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Trigger").last.click()
+    refused = page.get_by_text(EXPECTED["dataset_url"])
+    expect(refused).to_be_visible()
+    expect(refused).not_to_contain_text("hunter2")
     for title in ("Dataset URL", "Repository URL", "Event timestamp column", "Full refresh"):
         expect(form.get_by_text(title).first).to_be_visible()
     expect(

@@ -61,7 +61,7 @@ class TaskRun:
             "task": self.operator,
             "task_state_store": self.state,
             "dag_run": SimpleNamespace(run_id="run", conf=None),
-            "params": {},
+            "params": dict.fromkeys(task.dag.params),
         }
         self.operator.render_template_fields(self.context)
 

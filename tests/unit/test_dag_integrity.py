@@ -45,12 +45,21 @@ print(json.dumps({
     "dags": {dag.dag_id: [task.task_id for task in dag.topological_sort()] for dag in bag.dags.values()},
     "teardowns": [task.task_id for dag in bag.dags.values() for task in dag.tasks if task.is_teardown],
     "evaluated_by": bag.dags["continuous_training"].schedule.watchers[0].trigger.evaluated_by,
+    "names": {dag.dag_id: dag.dag_display_name for dag in bag.dags.values()},
 }))
 """
     loaded = json.loads(run_python(code, tmp_path).splitlines()[-1])
     assert loaded["errors"] == {}
     assert loaded["connections"] == []
     assert loaded["queries"] == []
+    # Airflow's breadcrumb and asset graph cut longer ones.
+    assert [name for name in loaded["names"].values() if len(name) > 24] == []
+    assert loaded["names"] == {
+        **loaded["names"],
+        "song_properties_etl": "Song properties ETL",
+        "continuous_training": "Continuous training",
+        "promote_model": "Promote model",
+    }
     assert loaded["dags"]["song_properties_etl"] == [
         "ingest",
         "validate",

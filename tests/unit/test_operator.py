@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -54,10 +55,32 @@ def test_a_step_that_succeeds_returns_its_facts() -> None:
         (BadInputError("column x: no"), AirflowFailException, "column x: no"),
         (NothingPendingError("all is online"), AirflowSkipException, "all is online"),
         (FeatureOpsError("the remote is down"), FeatureOpsError, "the remote is down"),
-        (OSError("password=hunter2"), OSError, "failed with OSError: see the log"),
+        (
+            OSError("cannot open: password=hunter2\nmore"),
+            OSError,
+            "unexpected OSError: cannot open: password=***. If a retry fails the same way, report this line "
+            "with the traceback in the task's log",
+        ),
+        (
+            FeatureOpsError("https://ada:hunter2@host does not respond"),
+            FeatureOpsError,
+            "https://***@host does not respond",
+        ),
+        (
+            BadInputError("/tmp/feature-ops-work-validate-a1b2c3d4/scratch/x.parquet is damaged"),
+            AirflowFailException,
+            "x.parquet is damaged",
+        ),
     ],
 )
-def test_a_step_that_does_not_succeed_says_why(ending: Exception, kind: type, summary: str) -> None:
-    result, said = run(ending)
+def test_a_step_that_does_not_succeed_says_why(
+    ending: Exception, kind: type, summary: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "feature_ops.operator"):
+        result, said = run(ending)
     assert type(result) is kind
     assert said == summary
+    level = logging.INFO if kind is AirflowSkipException else logging.ERROR
+    assert [(record.levelno, record.message) for record in caplog.records] == [(level, summary)]
+    if isinstance(ending, FeatureOpsError):
+        assert "hunter2" not in str(result)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import SupersededError
 from feature_ops.feast.applied_base import refuse_stale_base
 from feature_ops.feast.applied_commit import AppliedState
 from feature_ops.feast.apply_process import Applied, ApplyRequest
@@ -34,7 +34,7 @@ def version(number: int, **more: str) -> ModelVersion:
 class World:
     """What the tasks act on: the applied commit and the model's aliases, in memory."""
 
-    state: AppliedState = AppliedState()
+    state: AppliedState
     versions: dict[str, ModelVersion] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     acts: list[str] = field(default_factory=list)
@@ -69,6 +69,12 @@ class World:
         self.acts.append("registered")
         return "9"
 
+    # As feature_ops.ui.status.tell.
+
+    def tell(self, operator: Any, context: Any, state: str, *_: Any) -> None:
+        if state != "success":
+            self.acts.append(f"reported {operator.task_id} {state}")
+
     # As feature_ops.feast.applying.run_apply, but for the work.
 
     def run_apply(self, request: ApplyRequest, *_: Any) -> Applied:
@@ -100,7 +106,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("feature_ops.training.live_models.live_features", lambda *_: {})
     monkeypatch.setattr("feature_ops.training.deployment.announce", lambda *_: None)
     monkeypatch.setattr("feature_ops.training.model_registry.ModelRegistry", lambda *_: world)
-    monkeypatch.setattr("feature_ops.operator.tell", lambda *_: None)
+    # The page in Airflow goes on showing the newer run.
+    monkeypatch.setattr("feature_ops.operator.tell", world.tell)
     for name in ("FEATURE_OPS_TEST_SERVICE_URL", "FEATURE_OPS_PRODUCTION_SERVICE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", "http://mlflow.invalid")
@@ -185,7 +192,7 @@ def test_a_newer_model_of_other_code_on_the_same_features_is_kept(task_id: str, 
     world.state = AppliedState(OLDER, None, 100)
     task = DAGS["continuous_training"].get_task(task_id)
 
-    with pytest.raises(AirflowFailException, match="version 3 of jukebox .* was deployed to test by a later run"):
+    with pytest.raises(AirflowFailException, match=r"version 3 of jukebox .* by a later run"):
         TaskRun(task, RESULTS).execute()
 
     assert world.acts == []
@@ -201,9 +208,9 @@ BASE = AppliedState(OLDER, None, 100)
         pytest.param(AppliedState(OLDER, NEWER, 100), None, id="an earlier try began"),
         pytest.param(AppliedState(NEWER, None, 200), None, id="an earlier try is done"),
         pytest.param(AppliedState(LATER, None, 200), "commit cccc.* was applied", id="another was applied"),
-        pytest.param(AppliedState(OLDER, None, 300), "commit aaaa.* was applied", id="applied and taken back"),
+        pytest.param(AppliedState(OLDER, None, 300), "commit aaaa.* was applied", id="taken back"),
         pytest.param(AppliedState(OLDER, LATER, 100), "commit cccc.* was begun", id="another was begun"),
-        pytest.param(AppliedState(NEWER, LATER, 200), "commit cccc.* was begun", id="done, and another begun"),
+        pytest.param(AppliedState(NEWER, LATER, 200), "commit cccc.* was begun", id="done, another begun"),
         pytest.param(AppliedState(), "the registry was emptied", id="emptied"),
     ],
 )
@@ -216,7 +223,7 @@ def test_apply_goes_on_only_from_the_state_that_it_was_compared_with(
     if refused is None:
         check()
     else:
-        with pytest.raises(BadInputError, match=refused):
+        with pytest.raises(SupersededError, match=refused):
             check()
 
 
@@ -258,7 +265,10 @@ def test_an_approved_candidate_is_promoted_once_and_its_approval_is_noted_first(
     ("approval", "line"),
     [
         ({"version": "1"}, "version 2 is not approved: ada approved version 1. Clear `approve`"),
-        ({"by": "FEATURE_OPS_AUTO_APPROVE"}, "approved by the setting FEATURE_OPS_AUTO_APPROVE, which is off"),
+        (
+            {"by": "FEATURE_OPS_AUTO_APPROVE"},
+            "by the setting FEATURE_OPS_AUTO_APPROVE, which is off",
+        ),
         ({"by": ""}, "`promote` needs the result of `approve`, which lacks by"),
         ({"by": None}, "`promote` needs the result of `approve`, which lacks by"),
         ({"at": None}, "`promote` needs the result of `approve`, which lacks at"),
@@ -271,7 +281,7 @@ def test_nothing_is_promoted_without_an_approval_of_this_version(
         promote(first_in_production, **approval).execute()
 
     assert line in str(refused.value)
-    assert first_in_production.acts == []
+    assert first_in_production.acts == ["reported promote failed"]
 
 
 def test_the_setting_stands_for_an_approver(
@@ -311,7 +321,7 @@ def test_a_version_that_was_promoted_again_keeps_its_later_approver(first_in_pro
     world.aliases[CHAMPION] = "2"
     world.versions["2"] = replace(world.versions["2"], approved_at=T3, promoted_at=T3)
 
-    with pytest.raises(AirflowSkipException, match="version 2 of jukebox is in production by a later approval"):
+    with pytest.raises(AirflowSkipException, match="version 2 of jukebox is in production by a later"):
         promote(world).execute()
 
-    assert world.acts == []
+    assert world.acts == ["reported promote skipped"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from feature_ops.settings import get_settings
-from feature_ops.work_folder import MARKER, PREFIX, WorkFolderFullError, work_folder
+from feature_ops.work_folder import MARKER, PREFIX, WorkFolderFullError, without_scratch_paths, work_folder
 
 
 @pytest.fixture
@@ -93,3 +93,26 @@ def test_a_full_disk_behind_another_error_is_told(parent: Path) -> None:
 def test_a_full_disk_of_a_server_is_not_taken_for_this_one(parent: Path) -> None:
     with pytest.raises(ValueError, match="remote: No space left"), work_folder("test"):
         raise ValueError("remote: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/tmp/feature-ops-work-validate-a1b2c3d4/scratch/x.parquet is damaged", "x.parquet is damaged"),
+        ("open '/var/tmp/feature-ops-work-apply-a_b2c3d4/scratch/a/b.py'", "open 'a/b.py'"),
+        ("in /tmp/feature-definitions-a1b2c3d4/x.py", "in x.py"),
+        (
+            "no such folder: /scratch/feature-ops-work-etl-a1b2c3d4/scratch",
+            "no such folder: the scratch folder",
+        ),
+        ("s3://data/feature-ops-duckdb-a1b2c3d4/x", "s3://data/feature-ops-duckdb-a1b2c3d4/x"),
+        (
+            "https://host/feature-ops-work-x-a1b2c3d4/scratch/",
+            "https://host/feature-ops-work-x-a1b2c3d4/scratch/",
+        ),
+        ("/home/me/feature-ops/x.py", "/home/me/feature-ops/x.py"),
+        ("no space is left in /tmp", "no space is left in /tmp"),
+    ],
+)
+def test_no_message_has_the_path_of_a_scratch_folder(text: str, shown: str) -> None:
+    assert without_scratch_paths(text) == shown

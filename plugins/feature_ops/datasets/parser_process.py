@@ -198,7 +198,7 @@ class _Child:
     def _rows(self) -> int | None:
         """Return how many rows were done, or None if the child had not begun."""
         try:
-            return int((self._folder / PROGRESS_FILE).read_text() or -1)
+            return int((self._folder / PROGRESS_FILE).read_text())
         except (OSError, ValueError):
             return None
 

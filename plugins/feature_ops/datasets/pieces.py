@@ -107,6 +107,7 @@ class Pieces:
             while True:
                 with reading_source(f"after row {self._read:,}" if self._read else ""):
                     batch, nanoseconds = next(batches, None), next(precise, None)
+                    _check_dictionaries(batch)
                 if batch is None:
                     return
                 if batch.num_rows:
@@ -142,6 +143,23 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
 
     return pa.RecordBatch.from_arrays([plain_array(array) for array in batch.columns], batch.schema.names)
+
+
+def _check_dictionaries(batch: pa.RecordBatch | None) -> None:
+    """Raise ``ArrowInvalid`` if a value is outside of its dictionary, which Arrow does not check."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    for array in batch.columns if batch is not None else ():
+        if t.is_nested(array.type):
+            array.validate(full=True)
+        elif t.is_dictionary(array.type):
+            used = pc.min_max(array.indices).as_py()
+            if used["min"] is not None and not 0 <= used["min"] <= used["max"] < len(array.dictionary):
+                raise pa.ArrowInvalid(
+                    f"value {used['max']:,} of a dictionary of {len(array.dictionary):,} values"
+                )
 
 
 def _rows_at_once(metadata: pq.FileMetaData, columns: list[str]) -> int:

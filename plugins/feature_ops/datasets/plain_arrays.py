@@ -51,6 +51,8 @@ def plain_array(array: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.types as t
 
+    if pa.types.is_primitive(array.type):
+        return array
     plain = plain_type(array.type)
     if isinstance(array, pa.ExtensionArray):
         return plain_array(array.storage)
@@ -76,7 +78,12 @@ def _plain_list(array: pa.Array) -> pa.Array:
 
 def is_list(type_: pa.DataType) -> bool:
     """Whether a type is one of Arrow's lists."""
-    import pyarrow.types as t
+    import pyarrow.lib as lib
 
-    kinds = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view, t.is_large_list_view)
-    return any(kind(type_) for kind in kinds)
+    return type_.id in (
+        lib.Type_LIST,
+        lib.Type_LARGE_LIST,
+        lib.Type_FIXED_SIZE_LIST,
+        lib.Type_LIST_VIEW,
+        lib.Type_LARGE_LIST_VIEW,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -89,9 +90,22 @@ def _number_rules(column: Column, values: pa.Array) -> Iterator[_Broken]:
         yield "must be a finite number", pc.invert(pc.is_finite(values))
     # NaN is neither less nor greater, so that it breaks one rule only.
     if column.ge is not None:
-        yield f"must be at least {column.ge:.15g}", pc.less(values, column.ge)
+        yield f"must be at least {column.ge:.15g}", pc.less(values, _bound(column.ge, values.type, math.ceil))
     if column.le is not None:
-        yield f"must be at most {column.le:.15g}", pc.greater(values, column.le)
+        yield (
+            f"must be at most {column.le:.15g}",
+            pc.greater(values, _bound(column.le, values.type, math.floor)),
+        )
+
+
+def _bound(bound: float, type_: pa.DataType, whole: Callable[[float], int]) -> float | pa.Scalar:
+    """Return a bound to compare with; integers as such, since Arrow compares large ones with no float."""
+    import pyarrow as pa
+
+    if not pa.types.is_integer(type_):
+        return bound
+    most = 2 ** (type_.bit_width - 1)
+    return pa.scalar(min(max(whole(bound), -most), most - 1), type_)
 
 
 def _key_rules(array: pa.Array) -> Iterator[_Broken]:

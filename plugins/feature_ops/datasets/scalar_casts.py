@@ -27,10 +27,9 @@ def is_scalar_castable(source: pa.DataType, target: pa.DataType) -> bool:
 
 def is_text(source: pa.DataType) -> bool:
     """Whether a type holds bytes of any length."""
-    import pyarrow.types as t
+    import pyarrow.lib as lib
 
-    kinds = (t.is_string, t.is_large_string, t.is_binary, t.is_large_binary)
-    return any(kind(source) for kind in kinds)
+    return source.id in (lib.Type_STRING, lib.Type_LARGE_STRING, lib.Type_BINARY, lib.Type_LARGE_BINARY)
 
 
 def cast_scalars(array: pa.Array, target: pa.DataType) -> pa.Array:

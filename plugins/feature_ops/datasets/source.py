@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from feature_ops.exceptions import BadInputError
+from feature_ops.masking import shown_address
 from feature_ops.settings import Settings
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
@@ -49,12 +50,18 @@ def wanted_url(typed: str | None, params: Mapping[str, Any], settings: Settings)
 
 
 def url_without_secrets(url: str) -> str:
-    """Return the URL without user info and, except for ``s3`` keys, without query and fragment."""
+    """
+    Return the URL without user info and, except for ``s3`` keys, without query and fragment.
+
+    A slash in a password ends the host: such a password is not shown either.
+    """
     parts = _split(url)
-    place = parts.netloc.rpartition("@")[2]
-    if parts.scheme.lower() == "s3":
-        return f"s3://{place}/{url.split('/', 3)[3] if url.count('/') > 2 else ''}"
-    return urlunsplit((parts.scheme.lower(), place, parts.path, "", ""))
+    host, scheme = parts.netloc.rpartition("@")[2], parts.scheme.lower()
+    if "@" in parts.path + parts.query + parts.fragment and (":" in host or _may_be_password(parts)):
+        return shown_address(url)
+    if scheme == "s3":
+        return f"s3://{host}/{url.split('/', 3)[3] if url.count('/') > 2 else ''}"
+    return urlunsplit((scheme, host, parts.path, "", ""))
 
 
 def parse_source(url: str, settings: Settings) -> Source:
@@ -69,6 +76,11 @@ def parse_source(url: str, settings: Settings) -> Source:
         raise BadInputError(
             f"the dataset URL of host {_host(parts)!r} has a user name or password in it: "
             "use a signed URL or an S3 connection instead"
+        )
+    if "@" in url and _may_be_password(parts):
+        raise BadInputError(
+            "the dataset URL is malformed and seems to have a password in it: enter "
+            f"{_EXAMPLES}, without user name and password"
         )
     shown = url_without_secrets(url)
     if scheme not in settings.source_schemes:
@@ -101,6 +113,14 @@ def _split(url: str) -> SplitResult:
         )
         raise BadInputError(f"the dataset URL cannot be read: {reason}") from None
     return parts
+
+
+def _may_be_password(parts: SplitResult) -> bool:
+    """Return whether what is before an ``@`` may be a password: one with a slash ends the host too early."""
+    if not parts.netloc:
+        return parts.scheme.lower() != "file"
+    _, colon, port = parts.netloc.rpartition(":")
+    return bool(colon) and not port.isdigit()
 
 
 def _host(parts: SplitResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from feature_ops.operator import REFUSED, Outcome, ReconcilingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.asset import AssetNameRef
+
+log = logging.getLogger(__name__)
 
 _DONE = ("success", "skipped", "removed")
 
@@ -103,22 +106,23 @@ class AcknowledgeOperator(ReconcilingOperator):
                 f"{commit[:10]} is not evaluated, since a task failed: the watcher reports it again"
             )
         if how is Ending.TO_BE_CLEARED:
-            self.log.error(
+            log.error(
                 "%s is applied, but %s failed: clear it with what follows it",
                 *(commit[:10], " or ".join(self.only_once)),
             )
         acknowledged = load(context, self.asset)
         if how is Ending.FAILED_LATER:
-            acknowledged = acknowledged.failed_again(commit)
-            if acknowledged.failures < self.attempts:
+            acknowledged = acknowledged.failed_again(commit, context["dag_run"].run_id)
+            failures = len(acknowledged.failures)
+            if failures < self.attempts:
                 save(context, self.asset, acknowledged)
                 raise NothingPendingError(
-                    f"{commit[:10]}: run {acknowledged.failures} of {self.attempts} failed after "
+                    f"{commit[:10]}: run {failures} of {self.attempts} failed after "
                     f"{self.decided_by}: the watcher reports it again"
                 )
-            self.log.error(
+            log.error(
                 "%s runs of %s failed: it is not reported again; clear the failed task, or trigger a run",
-                *(acknowledged.failures, commit[:10]),
+                *(failures, commit[:10]),
             )
         save(context, self.asset, acknowledged.added(commit))
         return Outcome(f"{commit[:10]} is acknowledged: {how}", {"commit": commit, "ending": str(how)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import SupersededError
 from feature_ops.feast.applied_commit import AppliedState
 
 
@@ -15,19 +15,19 @@ def refuse_stale_base(commit: str, base: AppliedState, now: AppliedState, compar
     :param base: the registry's state when the commit was compared with it.
     :param now: the registry's state, read under the lock.
     :param compared_by: the task to clear for a new comparison.
-    :raises BadInputError: names the commit that was applied since.
+    :raises SupersededError: names the commit that was applied since.
     """
     if now.begun not in (None, commit, base.begun):
-        raise BadInputError(
-            f"the apply of commit {now.begun[:10]} was begun since {commit[:10]} was compared with the registry: "
-            f"{_remedy(commit, compared_by)}"
+        raise SupersededError(
+            f"the apply of commit {now.begun[:10]} was begun since {commit[:10]} was compared with the "
+            f"registry: {_remedy(commit, compared_by)}"
         )
     if now.applied == commit or (now.applied, now.applied_at) == (base.applied, base.applied_at):
         return
     since = f"commit {now.applied[:10]} was applied" if now.applied else "the registry was emptied"
-    raise BadInputError(
-        f"{since} since {commit[:10]} was compared with {base.applied[:10] if base.applied else 'the registry'}: "
-        f"{_remedy(commit, compared_by)}"
+    rival = base.applied[:10] if base.applied else "the registry"
+    raise SupersededError(
+        f"{since} since {commit[:10]} was compared with {rival}: {_remedy(commit, compared_by)}"
     )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from feature_ops.advisory_lock import advisory_lock
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.database import database_failures
-from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError, SupersededError
 from feature_ops.feast.applied_base import refuse_stale_base
 from feature_ops.feast.applied_commit import AppliedCommit, AppliedState
 from feature_ops.feast.configuration import configuration_file, read_configuration
@@ -109,8 +109,8 @@ def apply(request: ApplyRequest) -> Applied:
     """
     Apply all of it under the lock; doing it twice is doing it once.
 
-    :raises BadInputError: if it would remove what is still read, can't be applied at all, or was compared
-        with a registry that has changed since.
+    :raises BadInputError: if it would remove what is still read, or can't be applied at all.
+    :raises SupersededError: if the registry has changed since the commit was compared with it.
     """
     configuration = read_configuration(request.feature_repo, os.environ)
     if request.definitions.project not in ("", configuration.project):
@@ -279,6 +279,8 @@ def main() -> int:
     answer: dict[str, Any]
     try:
         answer = {"applied": apply(ApplyRequest.from_json(sys.stdin.read())).__dict__}
+    except SupersededError as error:
+        answer = {"superseded": str(error)}
     except BadInputError as error:
         answer = {"refused": str(error)}
     except FeatureOpsError as error:

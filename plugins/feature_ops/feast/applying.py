@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError, SupersededError
 from feature_ops.feast.apply_process import Applied, ApplyRequest
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,8 @@ def _result(text: str, code: int, tail: list[str], hidden: list[str]) -> Applied
         answer = {}
     if "applied" in answer:
         return Applied(**answer["applied"])
+    if "superseded" in answer:
+        raise SupersededError(_scrubbed(answer["superseded"], hidden))
     if "refused" in answer:
         raise BadInputError(_scrubbed(answer["refused"], hidden))
     if "failed" in answer:

@@ -62,7 +62,9 @@ class Served(StrEnum):
     READER = "`OnlineReader`"
     EXPIRED = "`OnlineReader`, whatever its ttl"
     FEAST = "Feast"
+    SHORT_NAMES = "Feast, not with `full_feature_names`"
     NULL = "null until it is pushed"
+    NOT_ONLINE = "null or an error of the store"
     FAILS = "fails in Feast"
     NEVER = "–"
 
@@ -116,7 +118,11 @@ SUPPORT: dict[str, Support] = {
     "stream_computed": Support(
         "`StreamFeatureView` with `udf` or `aggregations`", _NOT_TRAINED, *_NOT_LOADED
     ),
-    "offline_only": Support("`FeatureView` with `online=False`", _NOT_TRAINED, *_NOT_LOADED),
+    "offline_only": Support(
+        "`FeatureView` with `online=False`",
+        _NOT_TRAINED,
+        *(Applied.REGISTERED, Loaded.NOT_LOADED, Trained.HISTORY, Verified.UNCHECKED, Served.NOT_ONLINE),
+    ),
     "labels": Support("`LabelView`", _NOT_TRAINED, *_NOT_LOADED),
     "no_source": Support(
         "`FeatureView` with `source=None`",
@@ -136,7 +142,11 @@ SUPPORT: dict[str, Support] = {
     "pinned_view": Support('any view with `version="v1"`', _REFUSED, *_NEVER),
     # On-demand feature views.
     "on_demand": Support("on-demand view, mode pandas, without `entities`", _ACCEPTED, *_ON_DEMAND),
-    "on_demand_python": Support("on-demand view, mode python, without `entities`", _ACCEPTED, *_ON_DEMAND),
+    "on_demand_python": Support(
+        "on-demand view, mode python, without `entities`",
+        _NOT_TRAINED,
+        *(Applied.REGISTERED, Loaded.INPUTS, Trained.COMPUTED, Verified.INPUTS, Served.SHORT_NAMES),
+    ),
     "on_demand_entities": Support("on-demand view with `entities`", _ACCEPTED, *_ON_DEMAND),
     "on_demand_request": Support(
         "on-demand view with a `RequestSource` or `input_schema`",

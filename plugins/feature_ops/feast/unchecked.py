@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.feast.served import services_of, why_not_compared
-from feature_ops.feast.views import reads_source
+from feature_ops.feast.views import all_views, reads_source
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -22,8 +22,7 @@ def unchecked_features(store: FeatureStore, dataset: Dataset, source_uri: str) -
         service reads the dataset, all features of its views count.
     :param source_uri: location of the dataset's history, which is the source of its views.
     """
-    views = {str(view.name): view for view in store.list_all_feature_views()}
-    views |= {str(view.name): view for view in store.list_on_demand_feature_views()}
+    views = {str(view.name): view for view in all_views(store)}
     of_dataset = {name for name, view in views.items() if _reads(view, views, source_uri)}
     projections = [
         projection

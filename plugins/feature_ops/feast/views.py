@@ -17,7 +17,7 @@ def views_of(store: FeatureStore, source_uri: str) -> list[FeatureView]:
     :param source_uri: where the history lives.
     :raises BadInputError: if there is none: Feast itself would load nothing, and call that a success.
     """
-    views = [view for view in store.list_all_feature_views() if getattr(view, "batch_source", None)]
+    views = [view for view in all_views(store) if getattr(view, "batch_source", None)]
     found = [view for view in views if reads_source(view, source_uri) and why_not_loaded(view) is None]
     if not found:
         there = ", ".join(f"{view.name} reads {_path(view) or 'no path'}{_but(view)}" for view in views)
@@ -27,6 +27,12 @@ def views_of(store: FeatureStore, source_uri: str) -> list[FeatureView]:
             "project in feature_store.yaml or the path of the view's source"
         )
     return sorted(found, key=lambda view: str(view.name))
+
+
+def all_views(store: FeatureStore) -> list[Any]:
+    """Return the project's views of every kind; those without entities with the key that Feast gives them."""
+    # The store itself hides that key, without which neither Feast nor the Arrow engine loads such a view.
+    return list(store.registry.list_all_feature_views(store.project))
 
 
 def reads_source(view: Any, source_uri: str) -> bool:

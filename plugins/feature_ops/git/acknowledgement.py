@@ -26,27 +26,29 @@ class Acknowledgements:
     :param count: number of acknowledgements so far.
     :param recent: the newest of them: their number and their commit, the newest last.
     :param failed: the commit whose runs failed last.
-    :param failures: number of its failed runs in a row.
+    :param failures: ids of its failed runs.
     """
 
     count: int = 0
     recent: tuple[tuple[int, str], ...] = ()
     failed: str = ""
-    failures: int = 0
+    failures: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: Any) -> Acknowledgements:
         """Read an entry of the state store; one that is missing or malformed counts as empty."""
         try:
             recent = tuple((int(number), str(commit)) for number, commit in value["recent"])
-            return cls(int(value["count"]), recent, str(value["failed"]), int(value["failures"]))
+            failures = tuple(map(str, value["failures"]))
+            return cls(int(value["count"]), recent, str(value["failed"]), failures)
         except (TypeError, ValueError, KeyError):
             return cls()
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the state store."""
         recent = [[number, commit] for number, commit in self.recent]
-        return {"count": self.count, "recent": recent, "failed": self.failed, "failures": self.failures}
+        failures = list(self.failures)
+        return {"count": self.count, "recent": recent, "failed": self.failed, "failures": failures}
 
     @property
     def latest(self) -> str | None:
@@ -64,9 +66,10 @@ class Acknowledgements:
         number = self.count + 1
         return Acknowledgements(number, (*self.recent, (number, commit))[-_KEPT:])
 
-    def failed_again(self, commit: str) -> Acknowledgements:
+    def failed_again(self, commit: str, run_id: str) -> Acknowledgements:
         """Return the acknowledgements with one more failed run of the commit."""
-        return replace(self, failed=commit, failures=self.failures + 1 if commit == self.failed else 1)
+        others = [run for run in self.failures if run != run_id] if commit == self.failed else []
+        return replace(self, failed=commit, failures=(*others, run_id))
 
 
 def store_key(dag_id: str) -> str:

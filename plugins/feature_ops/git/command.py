@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from feature_ops.git.errors import GitError, NoRepositoryError, UnreachableError, WrongCredentialsError
+from feature_ops.masking import without_user_info
 
 # What a child needs to find programs, trust certificates and pass a proxy.
 _KEPT = (
@@ -69,7 +70,7 @@ def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
     for secret in secrets:
         for spelling in (secret, quote(secret, safe=""), quote(secret)):
             text = text.replace(spelling, "***")
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
+    return without_user_info(text)
 
 
 def git_error(output: str) -> GitError:

@@ -18,6 +18,7 @@ from feature_ops.git.errors import (
 )
 from feature_ops.git.repository import Remote
 from feature_ops.git.tree_files import MAX_BYTES, TreeFiles
+from feature_ops.masking import shown_address
 
 _FULL = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")
@@ -80,7 +81,9 @@ class Commits:
             return digits
         if _SHORT.fullmatch(digits):
             return self._complete_hash(digits)
-        raise UnknownRevisionError(f"{self.remote.url} has no branch or tag {name!r}; {_accepted(heads)}")
+        raise UnknownRevisionError(
+            f"{self.remote.url} has no branch or tag {_shown(name)!r}; {_accepted(heads)}"
+        )
 
     def fetch(self, sha: str) -> None:
         """
@@ -104,8 +107,13 @@ class Commits:
                 raise
         kind = _text(self._git.attempt("cat-file", "-t", sha)[1]).strip()
         if kind != "commit":
-            there = f"is a {kind}, not a commit" if kind else "is not there (any more)"
-            raise UnknownRevisionError(f"commit {sha} of {self.remote.url} {there}; name another one")
+            if kind:
+                raise UnknownRevisionError(f"{sha} of {self.remote.url} is a {kind}, not a commit")
+            raise UnknownRevisionError(
+                f"commit {sha} does not exist in {self.remote.url}, or no longer (after a force push): "
+                "push it again, or run the DAG for a commit that exists (an empty revision is the newest one "
+                f"of {self.remote.branch})"
+            )
         self._fetched.add(sha)
 
     def info(self, sha: str) -> CommitInfo:
@@ -241,6 +249,11 @@ class Commits:
             return (git or self._git).run(*arguments, stdin=stdin)
         except WrongCredentialsError as error:
             raise self.remote.sign_in_error(error) from None
+
+
+def _shown(name: str) -> str:
+    """Return a revision that a user typed; it may be a URL with a password, but an ``@`` alone is allowed."""
+    return shown_address(name) if ":" in name or "//" in name else name
 
 
 def _text(told: bytes) -> str:

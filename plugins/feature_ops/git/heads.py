@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from feature_ops.git.commits import CommitInfo, Commits
+from feature_ops.git.commit_info import CommitInfo
+from feature_ops.git.commits import Commits
 from feature_ops.git.errors import TooManyPathsError, UnknownRevisionError
 from feature_ops.git.path_watch import NO_COMMIT
 from feature_ops.work_folder import work_folder

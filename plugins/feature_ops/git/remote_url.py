@@ -6,9 +6,11 @@ import re
 from urllib.parse import urlsplit
 
 from feature_ops.exceptions import BadInputError
+from feature_ops.masking import shown_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 _SCP_STYLE = re.compile(r"^(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+):(?!//)(?P<path>[^\s\\]+)$")
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]*)://")
 _NEVER_IN_URL = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
 
@@ -39,17 +41,28 @@ def allowed_url(typed: str, connection_url: str, connection: str) -> str:
     typed = typed.strip()
     if not typed or typed == connection_url:
         return connection_url
-    if typed.startswith(("http://", "https://")) and "@" in typed.split("/")[2]:
+    if _has_secret(typed):
         raise BadInputError(
-            "repo_url must not hold a user name or password: run configurations are no place for "
-            f"secrets; leave them to the connection {connection}"
+            "repo_url must not contain a user name or password, because Airflow stores it with the run: "
+            f"remove them; the credentials are those of the connection {connection}"
         )
     server = server_of(typed)
     if server is None or server != server_of(connection_url):
         there = server_of(connection_url)
         place = f"{there[0]}://{there[1]}:{there[2]}" if there else "the connection's own repository"
         raise BadInputError(
-            f"repo_url {typed!r} is not on the server of the connection {connection} ({place}), whose "
-            "password would go to a stranger; leave repo_url empty or name a repository on that server"
+            f"repo_url {shown_address(typed)!r} is not on the server of the connection {connection} "
+            f"({place}), whose password would be sent to another server: leave repo_url empty or name a "
+            "repository on that server"
         )
     return typed
+
+
+def _has_secret(typed: str) -> bool:
+    """Return whether the user info of an address is more than the account of an SSH server."""
+    scheme = _SCHEME.match(typed)
+    authority = typed[scheme.end() if scheme else 0 :].partition("/")[0]
+    user_info, sign, _ = authority.rpartition("@")
+    if scheme and scheme[1].lower() in ("http", "https"):
+        return bool(sign)
+    return ":" in user_info

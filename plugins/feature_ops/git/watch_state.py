@@ -36,7 +36,7 @@ class WatchState:
         """Read an entry of the state store; None if there is none, or if it is malformed."""
         if not isinstance(value, dict) or not isinstance(value.get("commit"), str):
             return None
-        pending = value.get("pending")
+        pending: Any = value.get("pending")
         try:
             return cls(value["commit"], Pending(str(pending["old"]), int(pending["since"])))
         except (TypeError, ValueError, KeyError):

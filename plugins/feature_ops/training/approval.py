@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_ops.exceptions import BadInputError, NothingPendingError
+from feature_ops.exceptions import BadInputError, NothingPendingError, SupersededError
 
 if TYPE_CHECKING:
     from feature_ops.training.model_registry import ModelVersion
@@ -84,21 +84,23 @@ class Approval:
         :param now: the version in production.
         :param asked_by: the task to clear for a new comparison.
         :raises NothingPendingError: the version was promoted again since, by a later approval.
-        :raises BadInputError: production has another version than the approver compared with.
+        :raises SupersededError: production has another version than the approver compared with.
         """
         if now is not None and now.version == self.version:
             if now.approved_at > self.at:
                 raise NothingPendingError(
-                    f"nothing to promote: version {self.version} of {model} is in production by a later approval"
+                    f"nothing to promote: version {self.version} of {model} is in production by a later "
+                    "approval"
                 )
             # Or an earlier try of this task has moved the alias.
             return
         if (now and now.version, now.promoted_at if now else "") != (self.champion, self.champion_since):
-            there = f"version {now.version} of {model} was promoted" if now else f"{model} lost its champion"
-            raise BadInputError(
-                f"{there} since version {self.version} was compared with "
-                f"{f'version {self.champion}' if self.champion else 'none'}: clear {asked_by} and the tasks after "
-                f"it, or trigger the DAG with {self.version} as `model_version`; production is as it was"
+            since = f"version {now.version} of {model} was promoted" if now else f"{model} lost its champion"
+            rival = f"version {self.champion}" if self.champion else "none"
+            raise SupersededError(
+                f"{since} since version {self.version} was compared with {rival}: clear {asked_by} and the "
+                f"tasks after it, or trigger the DAG with {self.version} as `model_version`; production is "
+                "as it was"
             )
 
 

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Metric(BaseModel):
+    """
+    How users see a metric of a model.
+
+    :param title: its name for users, such as ``Log-loss``.
+    :param better: in which direction the metric is better.
+    :param percent: whether it is a share, which is shown in percent.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    # Nothing that is markup where the title is shown.
+    title: str = Field(pattern=r"^\w[\w ,.()/-]*$")
+    better: Literal["higher", "lower"]
+    percent: bool = False
 
 
 class Model(BaseModel):
@@ -20,6 +38,8 @@ class Model(BaseModel):
     :param command: what trains it, after the Python interpreter; docs/training.md tells the arguments
         that are added and the result that is expected.
     :param arguments: further arguments, such as where its labels are.
+    :param description: what MLflow shows of the registered model, as markdown.
+    :param metrics: how users see the metrics that a training reports, by their names there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +50,8 @@ class Model(BaseModel):
     not_code: tuple[str, ...] = ("*.md", ".gitignore", ".dockerignore")
     command: tuple[str, ...]
     arguments: Mapping[str, str] = Field(default_factory=dict)
+    description: str = ""
+    metrics: Mapping[str, Metric] = Field(default_factory=dict)
 
     @property
     def watched(self) -> list[str]:

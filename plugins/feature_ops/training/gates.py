@@ -46,6 +46,28 @@ class Judgement:
         return not self.reasons
 
 
+@dataclass(frozen=True)
+class Check:
+    """
+    One gate applied to one training.
+
+    :param name: for users.
+    :param limit: of the settings.
+    :param measured: what the training measured.
+    :param reason: why the model is refused, for one that does not pass.
+    :param compares: whether the gate compares with the champion, so that an accepted regression waives it.
+    :param of_class: the class that was measured; empty for all. It was written by untrusted code.
+    """
+
+    name: str
+    limit: str
+    measured: str
+    passed: bool
+    reason: str
+    compares: bool
+    of_class: str = ""
+
+
 def judge(
     result: TrainingResult,
     gates: Gates,
@@ -58,7 +80,9 @@ def judge(
     :param regression: waives the gates that compare with the champion; absolute gates always hold.
     :param not_compared: what is reported of a model that was not compared.
     """
-    absolute, worse = tuple(_absolute(result, gates)), tuple(_worse(result, gates))
+    failed = [check for check in checks(result, gates) if not check.passed]
+    absolute = tuple(check.reason for check in failed if not check.compares)
+    worse = tuple(check.reason for check in failed if check.compares)
     numbers = _numbers(result, not_compared)
     waived = worse if regression else ()
     refused = (*absolute, *(() if regression else worse))
@@ -71,26 +95,41 @@ def judge(
     return Judgement((), f"accepted: {numbers}")
 
 
-def _absolute(result: TrainingResult, gates: Gates) -> Iterator[str]:
+def checks(result: TrainingResult, gates: Gates) -> Iterator[Check]:
+    """Apply each gate that the training has measurements for; not-a-number passes none."""
     top5 = result.metrics.get("top5", 0.0)
-    # Written so that not-a-number passes no gate.
-    if not top5 >= gates.top5_minimum:
-        yield f"top-5 is {top5:.3f}, below {gates.top5_minimum:g}"
-
-
-def _worse(result: TrainingResult, gates: Gates) -> Iterator[str]:
+    yield Check(
+        "Minimum top-5 accuracy",
+        f"{100 * gates.top5_minimum:g} %",
+        f"{100 * top5:.2f} %",
+        top5 >= gates.top5_minimum,
+        f"top-5 is {top5:.3f}, below {gates.top5_minimum:g}",
+        compares=False,
+    )
     loss = (result.comparison or {}).get("log_loss")
-    if loss is not None and not loss.high <= gates.log_loss_increase:
-        limit = gates.log_loss_increase
-        yield f"log-loss may be {loss.high:.3f} higher than the champion's, more than {limit:g}"
+    if loss is not None:
+        yield Check(
+            "Maximum increase of log-loss (upper end of the confidence interval)",
+            f"{gates.log_loss_increase:g}",
+            f"{loss.high:+.4f}".replace("-", "−"),
+            loss.high <= gates.log_loss_increase,
+            f"log-loss may be {loss.high:.3f} higher than the champion's, "
+            f"more than {gates.log_loss_increase:g}",
+            compares=True,
+        )
     worst = result.countries.get("worst")
     if worst is not None and worst.champion_recall5 is not None:
-        drop = worst.champion_recall5 - worst.recall5
-        if not drop <= gates.recall_drop:
-            yield (
-                f"recall of {worst.country} fell from {worst.champion_recall5:.2f} to {worst.recall5:.2f}, "
-                f"by more than {gates.recall_drop:g}"
-            )
+        before, after = worst.champion_recall5, worst.recall5
+        yield Check(
+            "Maximum drop of one class's top-5 recall",
+            f"{100 * gates.recall_drop:g} pp",
+            f"{100 * before:.1f} % → {100 * after:.1f} %",
+            before - after <= gates.recall_drop,
+            f"recall of {worst.country} fell from {before:.2f} to {after:.2f}, "
+            f"by more than {gates.recall_drop:g}",
+            compares=True,
+            of_class=worst.country,
+        )
 
 
 def _numbers(result: TrainingResult, not_compared: str) -> str:

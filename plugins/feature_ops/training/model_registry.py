@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.exceptions import FeatureOpsError
+from feature_ops.training.markdown import code
 from feature_ops.training.recipe import Recipe
 from feature_ops.training.regression import AcceptedRegression
 from feature_ops.training.result import TrainingResult
@@ -145,13 +146,15 @@ class ModelRegistry:
         code_hash: str,
         result_uri: str,
         resolved_at: str = "",
+        description: str = "",
     ) -> str:
         """
-        Return the version of a training's model; made if there is none yet.
+        Return the version of a training's model; created if it does not exist.
 
         :param code_hash: of the code that it was trained with.
         :param result_uri: where the result is.
         :param resolved_at: when the training's run compared git with the registry.
+        :param description: of the model; one that a user wrote in MLflow is kept.
         """
         from mlflow.exceptions import MlflowException
 
@@ -161,6 +164,7 @@ class ModelRegistry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
+            self._describe(description)
             there = self._client.search_model_versions(
                 f"name = '{self._model}' and run_id = '{result.run_id}'"
             )
@@ -170,6 +174,7 @@ class ModelRegistry:
                 self._model,
                 source=result.artifact_uri,
                 run_id=result.run_id,
+                description=_version_description(result, feature_service),
                 tags={
                     "git_commit": result.git_commit,
                     "dataset_version": result.dataset_version,
@@ -183,6 +188,10 @@ class ModelRegistry:
                 },
             )
         return str(made.version)
+
+    def _describe(self, description: str) -> None:
+        if description and not self._client.get_registered_model(self._model).description:
+            self._client.update_registered_model(self._model, description)
 
     def set_alias(self, alias: str, version: str) -> None:
         """Give a version an alias, taking it from any other, which is noted for the way back."""
@@ -222,6 +231,16 @@ class ModelRegistry:
                 f"MLflow at {self._uri} did not do its part ({said}): check that it runs and can be reached "
                 "(FEATURE_OPS_MLFLOW_TRACKING_URI); then try again"
             ) from None
+
+
+def _version_description(result: TrainingResult, feature_service: str) -> str:
+    """Return what MLflow shows of the version, as markdown; the result was written by untrusted code."""
+    compared = f", compared with version {code(result.champion.version)}" if result.champion else ""
+    return (
+        f"Commit {code(result.git_commit[:10])}, data version {code(result.dataset_version)}{compared}. "
+        f"{len(result.features)} features of {code(feature_service)}; held out: "
+        f"{result.rows.get('test', 0):,} rows."
+    )
 
 
 def _before(alias: str) -> str:

@@ -125,7 +125,8 @@ class RetrainOperator(TrainingOperator):
 
     :param diff: facts of the :class:`~feature_ops.feast.definition_operators.DiffFeatureServiceOperator`:
         a commit whose definitions mean the same as the applied ones is trained on itself. (templated)
-    :param changed: result of the :class:`~feature_ops.feast.definition_operators.ChangedOperator`. (templated)
+    :param changed: result of the :class:`~feature_ops.feast.definition_operators.ChangedOperator`.
+        (templated)
     :param backfilled: result of the :class:`~feature_ops.feast.operators.BackfillOperator`, which is needed
         unless ``changed`` was skipped. (templated)
     :param force: train anyway. (templated)
@@ -408,6 +409,7 @@ class RegisterOperator(TrainingOperator):
             code_hash=str(self.evaluated["code_hash"]),
             result_uri=str(self.evaluated["result_uri"]),
             resolved_at=str(self.evaluated["resolved_at"]),
+            description=self.model.description,
         )
         regression = AcceptedRegression.of_facts(self.evaluated)
         if regression:

@@ -1,4 +1,4 @@
-"""The steps from a candidate that answers in test to production, with a person's word between them."""
+"""Operators that promote a candidate from the test service to production, with an approval in between."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from feature_ops.exceptions import BadInputError, NothingPendingError
+from feature_ops.masking import describe_unexpected, shown_address
 from feature_ops.operator import Outcome, summarize
 from feature_ops.settings import get_settings
 from feature_ops.training.approval import AUTO_APPROVE, Approval, asked
@@ -22,6 +23,7 @@ from feature_ops.ui.links import ModelPageLink
 from feature_ops.upstream import Needs, ReadsResults
 
 if TYPE_CHECKING:
+    from feature_ops.git.commits import CommitInfo
     from feature_ops.training.approval_request import Scored
     from feature_ops.training.model_registry import ModelRegistry, ModelVersion
     from feature_ops.training.result import TrainingResult
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 
 class FindCandidateOperator(TrainingOperator):
     """
-    Find the version that may go to production, and put together what a person is to know of it.
+    Find the candidate for production and write the approval request.
 
-    :param version: a version's number; empty for the one that answers in test. (templated)
+    :param version: a version's number; empty for the one that is deployed in test. (templated)
     """
 
     template_fields: Sequence[str] = ("version",)
@@ -43,9 +45,9 @@ class FindCandidateOperator(TrainingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Compare it with the champion."""
         from feature_ops.feast.hook import FeastHook
-        from feature_ops.training.approval_request import Links, body, subject
+        from feature_ops.training.approval_request import ApprovalRequest, Links
+        from feature_ops.training.gates import Gates
         from feature_ops.training.model_registry import TEST
-        from feature_ops.training.regression import reason_required
 
         settings, registry, name = get_settings(), self.registry(), self.model.name
         in_test, state = registry.by_alias(TEST), self.champion_record(FeastHook().object_store).state()
@@ -56,28 +58,39 @@ class FindCandidateOperator(TrainingOperator):
                 f"nothing to promote: version {found.version} of {name} is in production"
             )
         mlflow = settings.mlflow_page
-        candidate = self._scored(registry, found)
-        rival = self._scored(registry, champion) if champion else None
-        links = Links(
-            settings.git_commit_url,
-            f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow else None,
-            settings.test_service_url if in_test and in_test.version == found.version else None,
+        request = ApprovalRequest(
+            model=self.model,
+            candidate=self._scored(registry, found),
+            champion=self._scored(registry, champion) if champion else None,
+            result=self._result(found),
+            gates=Gates(
+                settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum
+            ),
+            links=Links(
+                commit=settings.git_commit_url,
+                run=f"{mlflow}/#/runs/{found.run_id}" if mlflow and found.run_id else None,
+                version=f"{mlflow}/#/models/{name}/versions/{found.version}" if mlflow else None,
+                service=settings.test_service_url if in_test and in_test.version == found.version else None,
+            ),
+            commit=self._commit(found),
+            missing_champion=state.missing,
         )
-        result = self._told(found)
-        required = reason_required(found, result, champion and champion.version)
-        now = f"version {champion.version} is there" if champion else state.missing or "nothing is there yet"
-        missing = f"**Not compared**: {state.missing}." if state.missing else None
-        facts = body(candidate, rival, result, links)
+        in_production = (
+            f"version {champion.version} is in production"
+            if champion
+            else state.missing or "no version is in production yet"
+        )
         return Outcome(
-            f"version {found.version} of {name} (commit {found.git_commit[:10]}) may go to production; {now}",
+            f"version {found.version} of {name} (commit {found.git_commit[:10]}) is the candidate; "
+            f"{in_production}",
             {
                 "version": found.version,
                 "champion": champion.version if champion else None,
                 "champion_since": champion.promoted_at if champion else None,
                 "in_test": in_test.version if in_test else None,
-                "subject": subject(name, candidate, rival),
-                "body": "\n\n".join(part for part in (required, missing, facts) if part),
-                "reason_required": required is not None,
+                "subject": request.subject,
+                "body": request.body,
+                "reason_required": request.reason_required,
                 "accepted_regression": found.accepted_regression and found.accepted_regression.facts,
             },
         )
@@ -91,9 +104,10 @@ class FindCandidateOperator(TrainingOperator):
         found = registry.by_number(wanted) if wanted else in_test
         if found is None:
             raise BadInputError(
-                f"{self.model.name} has no version {wanted!r}: name one that MLflow lists"
+                f"{self.model.name} has no version {shown_address(wanted)!r}: enter the number of a version "
+                "in MLflow"
                 if wanted
-                else f"no version of {self.model.name} answers in test yet: run the training DAG first"
+                else f"no version of {self.model.name} is deployed in test yet: run the training DAG first"
             )
         return found
 
@@ -102,23 +116,40 @@ class FindCandidateOperator(TrainingOperator):
 
         return Scored(version, registry.metrics(version))
 
-    def _told(self, version: ModelVersion) -> TrainingResult | None:
+    def _result(self, version: ModelVersion) -> TrainingResult | None:
         from feature_ops.feast.hook import FeastHook
 
         if not version.result_uri or not FeastHook().object_store.exists(version.result_uri):
             return None
         return self.result(version.result_uri)
 
+    def _commit(self, version: ModelVersion) -> CommitInfo | None:
+        """Read author and subject of the commit; they are best effort, as git may be unreachable."""
+        from feature_ops.git.hook import GitRepositoryHook
+        from feature_ops.work_folder import work_folder
+
+        try:
+            with (
+                work_folder("approval") as folder,
+                GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
+            ):
+                return commits.info(version.git_commit)
+        except Exception as error:
+            self.log.warning(
+                "The approval request has no author and subject of the commit: %s", describe_unexpected(error)
+            )
+            return None
+
 
 class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
     """
-    Wait for a person's word, until a newer candidate takes over or time is up.
+    Wait for an approval, until a newer candidate replaces this one or the time is over.
 
-    Rejected, superseded or timed out, the steps that follow are skipped. With
-    ``FEATURE_OPS_AUTO_APPROVE`` nobody is asked. A version that is worse than the champion is approved with
-    a reason only.
+    If the candidate is rejected, superseded or timed out, the next steps are skipped. With
+    ``FEATURE_OPS_AUTO_APPROVE`` the candidate is approved without a request. A candidate that is worse than
+    the champion is approved with a reason only.
 
-    :param model: what is to be promoted.
+    :param model: the model to promote.
     :param candidate: facts of the :class:`FindCandidateOperator`. (templated)
     """
 
@@ -164,7 +195,7 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         try:
             super().execute(context)
         except TaskAwaitingInput:
-            summarize(context, f"{note}waits for a person: {self.subject}")
+            summarize(context, f"{note}waiting for approval: {self.subject}")
         deadline = datetime.now(UTC) + timedelta(seconds=settings.approval_timeout)
         # Airflow's own waiting has no way to end by what happens elsewhere; a person's answer resumes
         # a deferred task just as well.
@@ -203,8 +234,8 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if option == "approved" and not said["by"]:
             with self._refusing(context):
                 raise BadInputError(
-                    f"version {version} is not promoted: the approval names no approver. Clear `{self.task_id}` "
-                    "and the tasks after it"
+                    f"version {version} is not promoted: the approval names no approver. Clear "
+                    f"`{self.task_id}` and the tasks after it"
                 )
         if option == "approved" and (self.candidate or {}).get("reason_required") and not said["why"]:
             # An answer by API, which Airflow does not check: the question is asked again.
@@ -221,9 +252,9 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
 
     def _ended(self, event: Mapping[str, Any]) -> str | None:
         if event.get("superseded_by"):
-            return f"version {event['superseded_by']} is the candidate by now"
+            return f"version {event['superseded_by']} is the newer candidate"
         if event.get("timed_out"):
-            return f"nobody answered within {get_settings().approval_timeout / 3600:.4g} hours"
+            return f"no response within {get_settings().approval_timeout / 3600:.4g} hours"
         return None
 
 
@@ -231,8 +262,8 @@ def _why(default: str | None, **schema: Any) -> Param:
     return Param(
         default,
         type="string",
-        title="Why",
-        description="What others should know of the decision.",
+        title="Reason",
+        description="Why you approve or reject. Recorded with the version when it is promoted.",
         source="task",
         **schema,
     )
@@ -250,7 +281,7 @@ class PromoteOperator(TrainingOperator):
 
     template_fields: Sequence[str] = ("candidate", "approval")
     needs: ClassVar[Mapping[str, Needs]] = {
-        "candidate": Needs(("version",), ("champion",)),
+        "candidate": Needs(("version",)),
         "approval": Needs(("by", "at", "version"), ("why", "champion", "champion_since")),
     }
     operator_extra_links: Collection[Any] = (ModelPageLink(),)

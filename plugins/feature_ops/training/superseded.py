@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import SupersededError
 from feature_ops.training.model_registry import ModelVersion
 
 
@@ -32,17 +32,17 @@ def refuse_superseded(model: str, basis: Basis, applied: str | None, in_test: Mo
 
     :param applied: the commit that is applied now.
     :param in_test: the version with the alias ``test`` now; it is later if its run compared later.
-    :raises BadInputError: names what came since.
+    :raises SupersededError: names what came since.
     """
     if applied not in basis.applied:
-        raise BadInputError(
+        raise SupersededError(
             f"commit {(applied or 'none')[:10]} was applied since this run compared {basis.commit[:10]}: "
             f"{_remedy(basis)}"
         )
     if in_test is not None and in_test.resolved_at > basis.resolved_at:
-        raise BadInputError(
-            f"version {in_test.version} of {model} (commit {in_test.git_commit[:10]}) was deployed to test by a "
-            f"later run than this one of {basis.commit[:10]}: {_remedy(basis)}"
+        raise SupersededError(
+            f"version {in_test.version} of {model} (commit {in_test.git_commit[:10]}) was deployed to test "
+            f"by a later run than this one of {basis.commit[:10]}: {_remedy(basis)}"
         )
 
 

@@ -20,6 +20,8 @@ def views_online(store: FeatureStore, ledger: Ledger, dataset: Dataset) -> list[
 
 
 def _view(view: FeatureView, ledger: Ledger, project: str, dataset: Dataset) -> dict[str, Any]:
+    from feature_ops.feast.view_definition import key_columns
+
     files = ledger.online(project, view.name).values()
     newest = max((file.last_event for file in files if file.last_event), default=None)
     loaded = max((file.materialized_at for file in files), default=None)
@@ -27,7 +29,7 @@ def _view(view: FeatureView, ledger: Ledger, project: str, dataset: Dataset) -> 
         "name": view.name,
         "dataset": dataset.name,
         "description": view.description,
-        "keys": [column.name for column in view.entity_columns],
+        "keys": list(key_columns(view)),
         "features": [feature.name for feature in view.features],
         "rows": sum(file.rows for file in files),
         "files": len(files),

@@ -130,7 +130,7 @@ def test_a_training_ends_as_a_run_with_its_measures_and_registers_nothing(
         file.path for at in (None, "model", "plots") for file in place.mlflow.list_artifacts(first.run_id, at)
     }
     assert there >= {
-        *("model/model.onnx", "model/model.json", "model/requirements.txt", "countries.csv"),
+        *("model/model.onnx", "model/model.json", "model/requirements.txt", "model/MLmodel", "countries.csv"),
         *("plots/confusion.png", "plots/reliability.png", "plots/feature_importance.png"),
     }
     assert not place.mlflow.search_registered_models("name = 'jukebox'")
@@ -164,6 +164,67 @@ def test_the_model_is_told_with_types_origin_and_a_self_test(first: TrainingResu
     chances = [told["self_test"]["probabilities"][country] for country in told["classes"]]
     np.testing.assert_allclose(graph.probabilities(inputs)[0], chances, atol=1e-6)
     assert sum(chances) == pytest.approx(1, abs=1e-5)
+
+
+def test_mlflow_itself_loads_and_serves_the_model(first: TrainingResult) -> None:
+    import mlflow.pyfunc
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    told = json.loads(files(first, "model.json").read_text())
+    chances = [told["self_test"]["probabilities"][country] for country in told["classes"]]
+    model = mlflow.pyfunc.load_model(first.artifact_uri)
+    assert model.metadata.get_input_schema().input_names() == [one["name"] for one in told["features"]]
+    assert model.metadata.get_output_schema().input_names() == told["classes"]
+    example = model.input_example
+    found = model.predict(example)
+    assert list(found.columns) == told["classes"]
+    np.testing.assert_allclose(found.iloc[0], chances, atol=1e-6)
+
+    # Columns as pandas, Feast and JSON have them; a null value and a missing column are a missing feature.
+    natural = example.assign(key=5, is_explicit=True)
+    expected = model.predict(example.assign(key=5.0, is_explicit=1.0))
+    np.testing.assert_allclose(model.predict(natural), expected, atol=1e-6)
+    without = model.predict(example.drop(columns="key"))
+    for missing in (np.nan, None, pd.NA):
+        np.testing.assert_allclose(model.predict(example.assign(key=missing)), without, atol=1e-6)
+
+    with TestClient(scoring_server.init(model)) as server:
+        request = files(first, "serving_input_example.json").read_bytes()
+        answer = server.post("/invocations", content=request, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 200, answer.text
+        (row,) = answer.json()["predictions"]
+    np.testing.assert_allclose([row[country] for country in told["classes"]], chances, atol=1e-6)
+
+
+def test_mlflow_shows_a_classical_experiment_with_descriptions_and_the_data_version(
+    place: Place, first: TrainingResult
+) -> None:
+    experiment = place.mlflow.get_experiment_by_name("jukebox")
+    assert experiment is not None
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "Continuous training" in experiment.tags["mlflow.note.content"]
+    run = place.mlflow.get_run(first.run_id)
+    assert "data version `songs-1`, the first model" in run.data.tags["mlflow.note.content"]
+    (logged,) = run.inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == (f"features of {SERVICE}", "songs-1")
+    columns = json.loads(logged.dataset.schema or "")["mlflow_colspec"]
+    assert [column["name"] for column in columns] == list(FEATURES)
+    assert json.loads(logged.dataset.profile or "") == {"num_rows": sum(first.rows.values())}
+
+
+def test_kind_and_description_that_a_user_set_in_mlflow_are_kept(place: Place, first: TrainingResult) -> None:
+    from mlflow.entities import Experiment
+
+    from jukebox.tracking import _describe_experiment
+
+    experiment_id = place.mlflow.create_experiment("by a user")
+    place.mlflow.set_experiment_tag(experiment_id, "mlflow.note.content", "Mine")
+    found: Experiment = place.mlflow.get_experiment(experiment_id)
+    _describe_experiment(found)
+    tags = place.mlflow.get_experiment(experiment_id).tags
+    assert tags["mlflow.note.content"] == "Mine"
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_the_same_training_gives_the_same_model(place: Place, first: TrainingResult) -> None:

@@ -287,3 +287,11 @@ def test_a_file_without_rows_is_refused(rows: Rows, dataset: Dataset, tmp_path: 
     with pq.ParquetWriter(tmp_path / "none", table.schema):
         pass
     assert "has no rows" in refusal((tmp_path / "none").read_bytes(), dataset, tmp_path)
+
+
+@pytest.mark.parametrize("leaves", [2**53 + 1, 2**63 - 1])
+def test_bounds_hold_for_integers_that_no_float_has(leaves: int, rows: Rows, normalized: Normalize) -> None:
+    assert content(normalized(rows(leaves=[leaves, 0])))["leaves"] == [leaves, 0]
+    assert f"'leaves' must be at least 0 in 1 row (row 1: {-leaves})" in wrong(
+        normalized(rows(leaves=[-leaves, 0]))
+    )

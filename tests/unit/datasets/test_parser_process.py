@@ -62,7 +62,7 @@ def test_the_child_finds_what_the_same_code_finds_in_this_process(
         source, tmp_path / "here", dataset, timestamp_column="", stamp=NOW, latest=NOW, limit=LIMIT
     )
     there = parsed(source)
-    assert there.to_json() == json.loads(json.dumps(here.to_json()))
+    assert json.dumps(there.to_json()) == json.dumps(here.to_json())
     assert sorted(map(str, there.violations)) == [
         "column 'height' must be a finite number in 1 row (row 1: inf)",
         "column 'height' must be at most 100 in 1 row (row 1: inf)",
@@ -77,16 +77,16 @@ def test_what_the_file_is_refused_for_comes_back(parsed: Parse, tmp_path: Path) 
         parsed(tmp_path / "source")
 
 
-def test_the_child_has_no_secrets_and_reads_no_other_file(
+def test_the_environment_of_the_child_has_no_credentials(
     child: Callable[..., Normalized], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "secret")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "a password")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a password")
     with pytest.raises(BadInputError) as refused:
         child("open('answer.json', 'w').write(json.dumps({'refused': json.dumps(dict(os.environ))}))")
     seen = json.loads(str(refused.value))
     assert set(seen) <= {*parser_process._INHERITED, "PYTHONPATH", "TMPDIR", "ARROW_DEFAULT_MEMORY_POOL"}
-    assert "secret" not in str(refused.value)
+    assert "a password" not in str(refused.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux's")

@@ -138,7 +138,6 @@ def named_commits(tree: str, parents: list[str]) -> dict[str, bytes]:
     }
     shapes = {
         "no author and no committer": b"tree " + head + b"\n\nmessage\n",
-        "nothing but a tree": b"tree " + head + b"\n",
         "no empty line before the message": b"tree " + head + b"\nauthor A <a> 1 +0000\nmessage",
         "an octopus": commit_object(tree, parents=tuple(parents[:8])),
         "a thousand parents": commit_object(tree, parents=tuple(parents)),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from feature_ops.exceptions import BadInputError
-from feature_ops.git.commits import CommitInfo, Commits
+from feature_ops.git.commit_info import CommitInfo
+from feature_ops.git.commits import Commits
 from feature_ops.git.errors import NoRepositoryError, UnknownRevisionError
 from feature_ops.git.repository import Remote
 from tests.unit.git.clone import Clone
@@ -163,7 +164,7 @@ def test_a_commit_lost_to_a_forced_push_is_named(clone: Clone) -> None:
     commits = clone.commits()
     assert commits.changed_paths(lost, kept) == ["a"]  # the server still has it
     clone.serve("gc", "-q", "--prune=now")
-    with pytest.raises(UnknownRevisionError, match=rf"{lost} .* is not there"):
+    with pytest.raises(UnknownRevisionError, match=rf"{lost} does not exist in .*push it again"):
         clone.commits("later").changed_paths(lost, kept)
 
 

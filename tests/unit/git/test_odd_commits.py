@@ -44,7 +44,7 @@ def test_every_odd_commit_is_described_in_short_printable_lines(content: tuple[s
 
 
 def test_odd_parts_in_any_combination_are_described_in_short_printable_lines() -> None:
-    for content in random_commits(TREE, 3000):
+    for content in random_commits(TREE, 1000):
         expect_harmless(commit_info(SHA, content))
         # As much of it as was read may end anywhere.
         expect_harmless(commit_info(SHA, content[: len(content) // 2]))
@@ -59,7 +59,15 @@ def test_an_event_is_small_however_many_and_long_the_paths() -> None:
 
 
 def test_bytes_that_are_no_commit_are_described_all_the_same() -> None:
-    for content in (b"", b"\n\n", b"\0" * 100, b"author", b"committer \n\n", bytes(range(256)) * 9):
+    for content in (
+        b"",
+        b"tree 1\n",
+        b"\n\n",
+        b"\0" * 100,
+        b"author",
+        b"committer \n\n",
+        bytes(range(256)) * 9,
+    ):
         expect_harmless(commit_info(SHA, content))
     assert commit_info(SHA, b"") == CommitInfo(SHA, NO_AUTHOR, NO_SUBJECT, INVALID_DATE)
 
@@ -164,7 +172,6 @@ HARD = (
     "date b'-1 +0000'",
     "date b'18446744073709551615 +00'",
     "no author and no committer",
-    "nothing but a tree",
     "message b'mmmmmmmmmmmm'",
     "a thousand parents",
 )

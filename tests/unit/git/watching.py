@@ -173,10 +173,16 @@ class Airflow:
         """Let a run of a commit end, and its last task acknowledge it."""
         how = self._endings.pop(0) if self._endings else "success"
         self.runs.append((how, commit))
-        acknowledge(self._store, commit, how)
+        acknowledge(self._store, commit, how, run_id=f"run {len(self.runs)}")
 
 
-def acknowledge(store: Store, commit: str, how: str = "success", conf: dict[str, Any] | None = None) -> str:
+def acknowledge(
+    store: Store,
+    commit: str,
+    how: str = "success",
+    conf: dict[str, Any] | None = None,
+    run_id: str = "run",
+) -> str:
     """Execute the last task of a run; returns its line."""
     from tests.unit.test_operator import StateStoreStandIn
 
@@ -187,10 +193,10 @@ def acknowledge(store: Store, commit: str, how: str = "success", conf: dict[str,
     if how == "refused":
         results["diff_feature_service", "refused"] = True
     context: Any = {
-        "dag_run": SimpleNamespace(dag_id=DAG_ID, run_id="run", conf=conf or {}),
+        "dag_run": SimpleNamespace(dag_id=DAG_ID, run_id=run_id, conf=conf or {}),
         "ti": SimpleNamespace(
             dag_id=DAG_ID,
-            get_task_states=lambda dag_id, run_ids: {"run": states},
+            get_task_states=lambda dag_id, run_ids: {run_id: states},
             xcom_pull=lambda task_ids, key="return_value": results.get((task_ids, key)),
         ),
         "asset_state_store": {ASSET: store},

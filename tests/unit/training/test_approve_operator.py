@@ -91,7 +91,7 @@ def test_an_approval_is_of_the_version_that_was_asked_about(
 def test_an_answer_of_nobody_approves_nothing(user: Any, lines: list[str]) -> None:
     approve = ApproveOperator(task_id="approve", model=MODEL, candidate={})
     context: Any = {}
-    with pytest.raises(AirflowFailException, match="names no approver. Clear `approve`"):
+    with pytest.raises(AirflowFailException, match=r"names no approver\. Clear `approve`"):
         approve.execute_complete(context, {**answered("Approve"), "responded_by_user": user}, QUESTION)
     assert len(lines) == 1
 

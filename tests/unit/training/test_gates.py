@@ -52,6 +52,11 @@ def test_a_model_that_is_not_worse_is_accepted_with_its_numbers() -> None:
             {"countries": {"worst": {"country": "IS", "recall5": 0.1, "champion_recall5": 0.5}}},
             "recall of IS fell from 0.50 to 0.10",
         ),
+        (
+            {"comparison": {"log_loss": {"difference": 0, "low": 0, "high": float("nan")}}},
+            "log-loss may be nan",
+        ),
+        ({"metrics": {"top1": 0.2, "top5": float("nan"), "log_loss": 3.0}}, "top-5 is nan"),
     ],
 )
 def test_a_worse_model_is_refused_with_the_reason(changed: dict[str, Any], reason: str) -> None:

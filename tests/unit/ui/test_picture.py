@@ -145,7 +145,7 @@ def test_a_missing_champion_is_shown_until_a_version_is_promoted() -> None:
     deployed = {
         "model": "jukebox",
         "aliases": {"test": alias("2")},
-        "champion_missing": "the alias is missing",
+        "champion_missing": "missing",
     }
     deploy = task("deploy_test", ("01", "success", "", deployed))
     assert seen(deploy)["models"][0]["champion_missing"] == "missing"

@@ -191,7 +191,9 @@ def _untyped_keys(contents: Any) -> Iterator[str]:
     """Tell of join keys whose type Feast would look up in the data, which may not be there yet."""
     from feast import ValueType
 
-    untyped = {entity.name: entity for entity in contents.entities if entity.value_type == ValueType.UNKNOWN}
+    # Without that which Feast adds for views that have none.
+    entities = contents.entities[:-1]
+    untyped = {entity.name: entity for entity in entities if entity.value_type == ValueType.UNKNOWN}
     for view in [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]:
         typed = {column.name for column in view.entity_columns}
         for entity in (untyped[name] for name in view.entities if name in untyped):
@@ -277,6 +279,7 @@ def _told(error: BaseException, folder: Path) -> dict[str, Any]:
         "line": line,
         "name": str(getattr(error, "name", "") or ""),
         "environment": _wanted_variable(error),
+        "link": _link(error, folder),
     }
 
 
@@ -298,6 +301,26 @@ def _place(error: BaseException, folder: Path) -> tuple[str, str]:
 
 def _relative(file: str, folder: Path) -> str:
     return os.path.relpath(file, folder)
+
+
+def _link(error: BaseException, folder: Path) -> str:
+    """Return the symbolic link that the code could not follow out of the folder, with its target."""
+    for path in _wanted_paths(error, folder):
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_symlink():
+                return f"{path.relative_to(folder)} → {os.readlink(path)}"
+    return ""
+
+
+def _wanted_paths(error: BaseException, folder: Path) -> Iterator[Path]:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        path = folder
+        for part in error.name.split("."):
+            path = path / part
+            yield from (path, path.with_name(f"{part}.py"))
+    elif isinstance(error, OSError) and isinstance(error.filename, str):
+        path = folder / error.filename
+        yield from (one for one in (path, *path.parents) if one.is_relative_to(folder))
 
 
 def _wanted_variable(error: BaseException) -> str:

@@ -23,14 +23,12 @@ from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.diff.answers import read_results
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.verdict import printable
+from feature_ops.masking import environment_secrets
 
 _PACKAGES = Path(__file__).parents[3]
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
 _OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
-# Short values, and those of other names, would cut words out of messages.
-_SECRET_NAME = re.compile("PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONN|AUTH|URL|DSN|FEAST_", re.IGNORECASE)
-_SECRET_LENGTH = 6
 _MAX_CONFIGURATION = 1 << 20
 
 _REASONS = {
@@ -102,7 +100,35 @@ def try_load(
         answer = _ask(request, scratch, _START_SECONDS + limits.seconds * len(folders))
     for lack in dict.fromkeys(lack for label in folders for lack in answer[label].get("open", ())):
         _LOG.warning("Feature definitions are loaded with less protection: %s.", _clean(lack))
-    return {label: _result(label, answer[label], limits) for label in folders}
+    return {
+        label: _result(label, _with_relative_paths(answer[label], folder, scratch), limits)
+        for label, folder in folders.items()
+    }
+
+
+def _with_relative_paths(answer: Mapping[str, Any], folder: Path, scratch: str) -> dict[str, Any]:
+    """Return an answer whose texts for users name the repository's files by relative paths."""
+
+    def relative(text: str) -> str:
+        return _relative_paths(text, folder, scratch)
+
+    found = dict(answer)
+    if "error" in found:
+        found["error"] = {key: relative(text) for key, text in found["error"].items()}
+    if "output" in found:
+        found["output"] = relative(found["output"])
+    if "definitions" in found:
+        incomplete = [relative(text) for text in found["definitions"].get("incomplete", ())]
+        found["definitions"] = {**found["definitions"], "incomplete": incomplete}
+    return found
+
+
+def _relative_paths(text: str, folder: Path, scratch: str) -> str:
+    """Return a text without the path of the repository's folder, which users do not know."""
+    for place in {str(folder.resolve()), str(folder.absolute())}:
+        text = re.sub(rf"{re.escape(place)}(/|(?![\w-]))", lambda found: "" if found[1] else ".", text)
+    # The code's own scratch folder is one level deeper.
+    return re.sub(rf"{re.escape(scratch)}(?:/tmp\w+)?(?:/|(?![\w-]))", "", text)
 
 
 def _project(label: str, folder: Path) -> str:
@@ -197,20 +223,13 @@ def _message(label: str, answer: Mapping[str, Any], limits: Limits) -> str:
 
 def _shortened(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    text = printable(" | ".join(lines[-_OUTPUT_LINES:]), tuple(_secrets()))
+    text = printable(" | ".join(lines[-_OUTPUT_LINES:]), tuple(environment_secrets()))
     return text if len(text) <= _OUTPUT_LENGTH else f"…{text[-_OUTPUT_LENGTH:]}"
 
 
 def _clean(text: str) -> str:
-    line = printable(text, tuple(_secrets()))
+    line = printable(text, tuple(environment_secrets()))
     return line if len(line) <= _OUTPUT_LENGTH else f"{line[:_OUTPUT_LENGTH]}…"
-
-
-def _secrets() -> Iterator[str]:
-    """Yield what this process's environment hides: a stranger could have read it somewhere else."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= _SECRET_LENGTH:
-            yield value
 
 
 def _reason(error: Mapping[str, str], limits: Limits) -> str:
@@ -220,10 +239,17 @@ def _reason(error: Mapping[str, str], limits: Limits) -> str:
             f"needs the environment variable {error['environment']}, but definitions are read without "
             "any environment: give it a default, or keep addresses in feature_store.yaml"
         )
+    if error.get("link"):
+        link, _, target = error["link"].partition(" → ")
+        return (
+            f"{link} is a symbolic link to {target}, which cannot be read: definitions are read without "
+            "files outside of the feature repository; put the file itself there"
+        )
     if kind == "ModuleNotFoundError":
         return (
-            f"needs the package {error['name']}, which is not installed here: install it, "
-            "or import it within the function that uses it"
+            f"imports {error['name']}, which is neither a file of the feature repository nor an installed "
+            "package: add the file to the commit, install the package, or import it within the function that "
+            "uses it"
         )
     if kind == "ended":
         return _ended(text, limits)

@@ -243,7 +243,7 @@ def _of_trained(objects: Objects, trained: TrainedService, service: Data) -> Ite
                 "asks for features by the name of their view. Use the view itself"
             )
     for reading in readings:
-        reason = _why_never_loaded(reading.kind, reading.view, trained.sources)
+        reason = _why_not_for_a_model(reading.kind, reading.view, trained.sources)
         if reason:
             yield f"{title} reads {reading.name}: {reason}. Take it out of the service"
     if not trained.entity_columns or not readings:
@@ -270,10 +270,17 @@ def _needed(readings: Iterable[_Reading]) -> Iterator[tuple[str, str]]:
                 yield value, f"request data of {reading.name}"
 
 
-def _why_never_loaded(kind: str, view: Data, sources: Iterable[str]) -> str | None:
-    """Return why feature-ops does not load a view; None if it does, or if others push its rows."""
-    if kind == ON_DEMAND_FEATURE_VIEW:
+def _why_not_by_full_name(view: Data) -> str | None:
+    # Models name their features by view; Feast drops what a function in plain Python returns then.
+    if view.get("mode") != "python":
         return None
+    return "it has mode python, and Feast 0.67 leaves it out of reads with full_feature_names=True"
+
+
+def _why_not_for_a_model(kind: str, view: Data, sources: Iterable[str]) -> str | None:
+    """Return why predictions would lack a view's values; None if it is loaded, computed or pushed."""
+    if kind == ON_DEMAND_FEATURE_VIEW:
+        return _why_not_by_full_name(view)
     if kind == LABEL_VIEW:
         return "labels are pushed by others and not loaded"
     if not view.get("batch_source"):

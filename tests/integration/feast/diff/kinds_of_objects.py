@@ -126,6 +126,7 @@ SERVICES = {
     "renamed": '[renamed.with_name("seed").with_join_key_map({"song_id": "seed_id"})]',
     "collision": "[collision, inputs]",
     "ttl": "[with_ttl]",
+    "labels": '[labels[["energy"]]]',
 }
 _LOGGING = 'logging_config=LoggingConfig(destination=FileLoggingDestination(path="s3://kinds/logs/"))'
 
@@ -182,7 +183,7 @@ sums = view(
         """
 @on_demand_feature_view(
     sources=[inputs],
-    schema=[KEY, Field(name="double", dtype=Float64)],
+    schema=[Field(name="double", dtype=Float64)],
     entities=[song],
     write_to_online_store=True,
 )

@@ -74,7 +74,43 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "needs a package": (
         "import no_such_package\n",
-        ("features.py:3", "needs the package no_such_package"),
+        ("features.py:3", "imports no_such_package, which is neither a file of the feature repository nor"),
+    ),
+    "names its own file": (
+        "raise ValueError(f'{__file__}: no')\n",
+        ("features.py:3", "ValueError: features.py: no"),
+    ),
+    "prints its folder": (
+        "import os\nprint('at', os.getcwd())\nraise ValueError('no')\n",
+        ("features.py:5", "Its last output: at ."),
+    ),
+    "names its scratch folder": (
+        "import tempfile\nraise ValueError(f'{tempfile.gettempdir()}/x: no')\n",
+        ("features.py:4", "ValueError: x: no"),
+    ),
+    "opens a file that is not there": (
+        "import os\nopen(os.path.abspath('data/x.csv'))\n",
+        ("features.py:4", "No such file or directory: data/x.csv"),
+    ),
+    "imports a link that leads nowhere": (
+        "import linked_away\n",
+        (
+            "features.py:3",
+            "linked_away.py is a symbolic link to ../shared/away.py",
+            "put the file itself there",
+        ),
+    ),
+    "imports a link that leads outside": (
+        "import linked_outside\n",
+        ("features.py:3", "linked_outside.py is a symbolic link to ", "put the file itself there"),
+    ),
+    "imports a folder that is a link": (
+        "import linked_folder.names\n",
+        ("features.py:3", "linked_folder is a symbolic link to ../shared", "put the file itself there"),
+    ),
+    "reads a link": (
+        "open('linked.csv').read()\n",
+        ("features.py:3", "linked.csv is a symbolic link to ../shared/x.csv", "put the file itself there"),
     ),
     "needs a variable": (
         "import os\nos.environ['SHOP_URL']\n",
@@ -131,14 +167,29 @@ def _repository(folder: Path, code: str) -> Path:
     return folder
 
 
+def _add_links(folder: Path) -> None:
+    (folder / "linked_away.py").symlink_to("../shared/away.py")
+    (folder / "linked_outside.py").symlink_to("/etc/hostname")
+    (folder / "linked_folder").symlink_to("../shared")
+    (folder / "linked.csv").symlink_to("../shared/x.csv")
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Definitions | DefinitionsError]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("repositories")
+
+
+@pytest.fixture(scope="module")
+def results(home: Path) -> dict[str, Definitions | DefinitionsError]:
     """All repositories, loaded by one call: Feast is imported once."""
-    home = tmp_path_factory.mktemp("repositories")
     folders = {
         label: _repository(home / label.replace(" ", "_"), _ENTITY + code)
         for label, (code, _) in REPOSITORIES.items()
     }
+    for label, folder in folders.items():
+        if "link" in label:
+            _add_links(folder)
+            (folder / ".feastignore").write_text("linked*\n")
     folders["defines nothing"] = _repository(home / "nothing", "x = 1\n")
     folders["ignores a file"] = _repository(home / "ignoring", _ENTITY)
     (home / "ignoring" / "broken.py").write_text("= nonsense")
@@ -155,7 +206,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Definitions |
 
 @pytest.mark.parametrize("label", REPOSITORIES)
 def test_a_repository_does_what_it_may_and_is_told_what_it_may_not(
-    label: str, results: dict[str, Definitions | DefinitionsError]
+    label: str, results: dict[str, Definitions | DefinitionsError], home: Path
 ) -> None:
     if label in _LINUX_ONLY and sys.platform != "linux":
         pytest.skip("only Linux refuses it to code that goes past Python")
@@ -169,6 +220,8 @@ def test_a_repository_does_what_it_may_and_is_told_what_it_may_not(
     assert message.startswith(f"{label}: ")
     assert all(word in message for word in words), message
     assert _SECRET not in message
+    assert str(home) not in message
+    assert "feature-definitions-" not in message
     assert message.isprintable()
     assert "AIRFLOW" not in message
     assert len(message) < 1200

@@ -70,7 +70,7 @@ def test_what_is_no_answer_is_refused_with_a_clear_message(text: bytes) -> None:
 @pytest.mark.parametrize(
     "kind", ["ended", "objects", "late", "NothingDefinedError", "ModuleNotFoundError", "{x}"]
 )
-@pytest.mark.parametrize("text", ["forged", "late", "{memory}", "%s", "\x1b[31m", "x" * 100_000, "\ud800"])
+@pytest.mark.parametrize("text", ["forged", "late", "{memory}", "%s", "\x1b[31m", "x" * 20_000, "\ud800"])
 def test_an_error_of_untrusted_code_is_one_short_line(kind: str, text: str) -> None:
     for more in ({}, {"file": "a.py"}, {"file": "a.py", "line": "3"}, {"name": text}, {"environment": text}):
         found = result(json.dumps({"error": {"kind": kind, "text": text, **more}}).encode())
@@ -112,7 +112,7 @@ def mutated(value: Any, draw: random.Random) -> Iterator[Any]:
 @pytest.mark.parametrize("valid", [FOUND, {"error": ERROR}], ids=["definitions", "an error"])
 def test_no_malformed_message_raises_in_the_caller(valid: dict[str, Any]) -> None:
     draw = random.Random(20261130)
-    for _ in range(30):
+    for _ in range(6):
         for message in mutated(valid, draw):
             found = result(json.dumps(message).encode())
             assert isinstance(found, Definitions | DefinitionsError)
@@ -121,7 +121,7 @@ def test_no_malformed_message_raises_in_the_caller(valid: dict[str, Any]) -> Non
 def test_no_sequence_of_bytes_raises_in_the_caller() -> None:
     draw = random.Random(20261130)
     text = json.dumps(FOUND).encode()
-    for _ in range(2000):
+    for _ in range(400):
         start = draw.randrange(len(text))
         changed = text[:start] + draw.randbytes(draw.randrange(6)) + text[start + draw.randrange(9) :]
         assert isinstance(result(changed), Definitions | DefinitionsError)

@@ -212,6 +212,14 @@ IN_A_MODEL: dict[str, tuple[Definitions, str]] = {
         ),
         r"needs artist \(v\)",
     ),
+    "mode python": (
+        defined(
+            {"o": reads("o", "beat")},
+            feature_view=WHOLE,
+            on_demand_feature_view={"o": on_demand(reads("v"), mode="python")},
+        ),
+        "reads o: it has mode python, and Feast 0.67 leaves it out of reads with full_feature_names=True",
+    ),
     "a value of the request": (
         defined(
             {"o": reads("o", "beat")},
