@@ -95,6 +95,7 @@ with DAG(
         backfilled=backfill.output,
         force="{{ params.force_training }}",
         accept_regression_reason="{{ params.accept_regression_reason or '' }}",
+        datasets=[SONG_PROPERTIES],
         # A model may be missing though nothing was applied: the last training failed, or is forced.
         trigger_rule=TriggerRule.NONE_FAILED,
     )

@@ -44,6 +44,7 @@ with DAG(
         dataset=SONG_PROPERTIES,
         ingested=ingest.output,
         event_timestamp_column="{{ params.event_timestamp_column or '' }}",
+        repo_url="{{ params.repo_url or '' }}",
     )
     version_with_dvc = VersionWithDvcOperator(
         task_id="version_with_dvc",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from feature_ops.feast.importing import import_feast
 from jukebox.entity_columns import entity_columns
@@ -107,7 +108,7 @@ class Features:
         :param rows: songs and days.
         :param asked: name of a feature service, or references.
         :param refs: which columns, in which order.
-        :raises TrainingError: the history is missing, or lacks a column.
+        :raises TrainingError: the history is missing, cannot be read, or lacks a column.
         """
         # Feast keeps one row for a song and a time, however many countries it was ranked in.
         entities = rows[[SONG, DAY]].drop_duplicates().rename(columns={DAY: "event_timestamp"})
@@ -116,6 +117,10 @@ class Features:
             found = self._store.get_historical_features(entities, wanted, full_feature_names=True).to_df()
         except FileNotFoundError as error:
             raise TrainingError(f"the features have no history yet ({error}): load data first") from error
+        except pa.ArrowInvalid as error:
+            raise TrainingError(
+                f"a file of the history cannot be read ({error}): run the ETL, which names the remedy"
+            ) from error
         except KeyError as error:
             raise TrainingError(
                 f"the history lacks a column that is a feature ({error.args[0]}): add it to the data, or "

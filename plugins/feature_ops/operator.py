@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
+from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError, SupersededError
 from feature_ops.git.errors import GitError
 from feature_ops.masking import describe_unexpected, without_user_info
 from feature_ops.ui.status import State, tell
@@ -61,7 +62,7 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
             outcome = work(context)
         except SupersededError as error:
             # The page in Airflow goes on showing the newer run.
-            summarize(context, str(error))
+            summarize(context, str(error), logging.ERROR)
             raise AirflowFailException(str(error)) from None
         except BadInputError as error:
             line = for_users(str(error))

@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     etl_example_url: str | None = Field(
         None, description="Dataset URL that the trigger form offers as its first example."
     )
+    check_schedule: str | None = Field(
+        "@daily", description="Cron or @preset of the DAG that compares a dataset's copies."
+    )
 
     data_old_after: float = Field(
         86400.0, gt=0, description="Seconds without a load after which the page calls a view's data old."

@@ -1,9 +1,9 @@
 """
-The model's image for tests: its own Dockerfile, on this machine's programs and packages instead of downloaded ones.
+The model's image for tests: its own Dockerfile on this machine's programs and packages.
 
-Downloading and installing the packages takes minutes. `make test-containers` does that with the same Dockerfile; here
-the folders below are mounted into the build and into each container, read-only. Code, user, environment and entry
-point are those of the Dockerfile.
+Downloading and installing the packages takes minutes. `make test-containers` does that with the same
+Dockerfile; here the folders below are mounted into the build and into each container, read-only. Code, user,
+environment and entry point are those of the Dockerfile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EMPTY = ("tmp", "proc", "sys", "dev", "run", "var/lib")
 
 
 def host_folders() -> list[Path]:
-    """Return this machine's folders that hold its programs, Python and the packages of the tests' environment."""
+    """Return this machine's folders with programs, Python and the packages of the tests."""
     system = [Path("/", folder) for folder in _FOLDERS]
     python = [Path(folder) for folder in (sys.base_prefix, sys.prefix) if not folder.startswith("/usr/")]
     return [folder for folder in (*system, *python) if folder.is_dir() and not folder.is_symlink()]
@@ -57,7 +57,17 @@ def _build(podman: Podman, name: str, tag: str) -> None:
         _import(podman, Path(folder, "packages"), packages, {})
     contexts = (("python:3.11-slim", base), ("packages", packages))
     mounts = [f"--volume={folder}:{folder}:ro" for folder in host_folders()]
-    command = ["buildah", "bud", "--isolation", "chroot", "--file", str(MODEL_DOCKERFILE), "--tag", name, *mounts]
+    command = [
+        "buildah",
+        "bud",
+        "--isolation",
+        "chroot",
+        "--file",
+        str(MODEL_DOCKERFILE),
+        "--tag",
+        name,
+        *mounts,
+    ]
     command += [f"--build-context={stage}=container-image://{image}" for stage, image in contexts]
     podman.run([*command, str(PROJECT)])
 
@@ -78,7 +88,9 @@ def _environment(folder: Path) -> None:
     """Make a virtual environment whose packages are those of the tests' environment."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").symlink_to(Path(sys.base_prefix, "bin", "python3"))
-    (folder / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n")
+    (folder / "pyvenv.cfg").write_text(
+        f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n"
+    )
     packages = Path(sysconfig.get_path("purelib"))
     link = folder / packages.relative_to(sys.prefix)
     link.parent.mkdir(parents=True)
@@ -88,4 +100,6 @@ def _environment(folder: Path) -> None:
 def _import(podman: Podman, root: Path, name: str, environment: dict[str, str]) -> None:
     archive = root.parent / f"{root.name}.tar"
     subprocess.run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], check=True)
-    podman("import", *(f"--change=ENV {key}={value}" for key, value in environment.items()), str(archive), name)
+    podman(
+        "import", *(f"--change=ENV {key}={value}" for key, value in environment.items()), str(archive), name
+    )

@@ -1,4 +1,4 @@
-"""Which test runs where and when: files are spread over workers, tests that share the running stack stay together."""
+"""Which test runs where and when: files are spread over workers, those on the running stack stay together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG = (
     "test_model_of_history.py",
     "test_definition_changes.py",
 )
-# The end-to-end tests share one stack. The story needs it as it was started; all others take it as they find it.
+# The end-to-end tests share one stack. The story needs it as it was started; others take it as they find it.
 _ON_THE_STACK = ("test_story.py",)
 
 
@@ -33,7 +33,7 @@ class FilesAndStack(LoadScopeScheduling):
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests with the end-to-end tests first, as they wait most, then unit tests, then the long files."""
+    """Return the end-to-end tests first, as they wait most, then unit tests, then the long files."""
     return sorted(items, key=_rank)
 
 

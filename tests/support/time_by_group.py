@@ -1,13 +1,13 @@
-"""The table at the end of a run: how long each group of tests took, and which tests are slower than they should be."""
+"""The table at the end of a run: how long each group of tests took, and which tests are too slow."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pytest import TestReport
+import pytest
 
-# Seconds of a test with its fixtures. Time depends on the machine, so a slow test is reported and does not fail.
+# Seconds of a test with its fixtures. They depend on the machine, so a slow test is reported, not failed.
 LIMIT = 20.0
 
 # Slower for a reason. The name is that of a test, or of all its variants.
@@ -24,8 +24,8 @@ SLOW = {
 }
 
 
-def table(reports: Iterable[TestReport]) -> Iterator[str]:
-    """Yield the lines: per group the number of tests and their seconds, then what is slower than the limit."""
+def table(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """Yield the lines: per group the number of tests and their seconds, then the slow tests."""
     tests: dict[str, float] = defaultdict(float)
     for report in reports:
         tests[report.nodeid] += report.duration
@@ -39,7 +39,7 @@ def table(reports: Iterable[TestReport]) -> Iterator[str]:
     yield f"{'all':<34}{len(tests):>6}{total:>9.0f}"
     for name, seconds in sorted(tests.items(), key=lambda item: -item[1]):
         if seconds > LIMIT and _function(name) not in SLOW:
-            yield f"SLOW: {name} took {seconds:.0f} s, more than {LIMIT:.0f}: make it faster, or give the reason here"
+            yield f"SLOW: {name} took {seconds:.0f} s: make it faster, or add the reason to {__name__}.SLOW"
 
 
 def _group(name: str) -> str:

@@ -1,8 +1,8 @@
 """
 Python programs that start without importing anything again, forked from a process that has imported it all.
 
-Airflow's scheduler starts tasks in the same way. As a program this module is that process: it receives a program with
-its arguments, environment and standard streams through a socket, and runs it in a fork.
+Airflow's scheduler starts tasks in the same way. As a program this module is that process: it receives a
+program with its arguments, environment and standard streams through a socket, and runs it in a fork.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ print(json.dumps({
     # The state of a run is that of its work, however the acknowledgement ends.
     assert loaded["teardowns"] == ["acknowledge"]
     assert loaded["evaluated_by"] == "continuous_training"
+    assert loaded["dags"]["song_properties_check"] == ["check_copies"]
     assert loaded["dags"]["promote_model"] == ["find_candidate", "approve", "promote"]
 
 

@@ -20,7 +20,7 @@ from tests.unit.runs import DAGS, TaskRun
 
 OLDER, NEWER, LATER = "a" * 40, "b" * 40, "c" * 40
 # What only reads, or starts from a new comparison.
-NO_ACTS = {"resolve_commits", "diff_feature_service", "changed", "find_candidate", "approve"}
+NO_ACTS = {"resolve_commits", "diff_feature_service", "changed", "find_candidate", "approve", "acknowledge"}
 # Compares the registry with the load log by itself, see tests/integration/feast/test_backfill.py.
 RECONCILES_BY_ITSELF = {"backfill"}
 T1, T2, T3 = (f"2026-03-0{day}T10:00:00.000+00:00" for day in (1, 2, 3))
@@ -55,6 +55,12 @@ class World:
 
     def metrics(self, of: ModelVersion) -> dict[str, float]:
         return {}
+
+    def last_champion(self) -> str | None:
+        return self.aliases.get(CHAMPION)
+
+    def record_champion(self, number: str) -> None:
+        pass
 
     def set_alias(self, alias: str, number: str) -> None:
         self.acts.append(f"{alias} is {number}")
@@ -92,7 +98,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.aliases = {TEST: "3", CHAMPION: "3"}
     world.versions["3"] = replace(world.versions["3"], promoted_at=T2)
     hook = SimpleNamespace(
-        object_store=None,
+        object_store=SimpleNamespace(get_bytes=lambda uri: None, put_bytes=lambda *_: None),
         feature_repo=SimpleNamespace(resolve=lambda: "repo"),
         project=lambda: "radio",
         registry_url=lambda: "url",

@@ -40,13 +40,13 @@ def open_history(dataset: Dataset, store: ObjectStore) -> Iterator[History]:
     """
     Yield the dataset's rows on object storage, ready to be scanned.
 
-    :raises BadInputError: the newest file has a column of another type than the dataset declares.
+    :raises BadInputError: a file cannot be read, or has a column of another type than the dataset declares.
     """
     files = history_files(dataset, store)
     if not files:
         yield History(dataset, [])
         return
-    with reading_history([file.uri for file in files], store):
+    with reading_history([file.uri for file in files], store, dataset):
         newest = max(files, key=lambda file: (file.modified, file.name))
         # The others had to agree with it when it came.
         check_types(dataset, _schema(newest, store), newest.uri)

@@ -67,16 +67,24 @@ class ValidateOperator(ReconcilingOperator):
     :param dataset: its declared columns are the rules.
     :param ingested: output of the :class:`IngestOperator`.
     :param event_timestamp_column: the file's column of the event time; found by name if empty.
+    :param repo_url: another repository with the dataset's pointers than the git connection's. (templated)
     """
 
-    template_fields: Sequence[str] = ("ingested", "event_timestamp_column")
+    template_fields: Sequence[str] = ("ingested", "event_timestamp_column", "repo_url")
     needs: ClassVar[Mapping[str, Needs]] = {"ingested": Needs(("staged_uri", "bytes", "sha256", "source"))}
 
     def __init__(
-        self, *, dataset: Dataset, ingested: Any, event_timestamp_column: str | None = "", **kwargs: Any
+        self,
+        *,
+        dataset: Dataset,
+        ingested: Any,
+        event_timestamp_column: str | None = "",
+        repo_url: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
+        self.repo_url = repo_url
         self.ingested: Mapping[str, Any] = ingested
         self.event_timestamp_column = event_timestamp_column
 
@@ -84,10 +92,12 @@ class ValidateOperator(ReconcilingOperator):
         """Compare the file with the history and accept the difference."""
         from feature_ops.datasets.stage import StagedFile
         from feature_ops.datasets.validation import Validation
+        from feature_ops.dvc.complete_history import complete_history
         from feature_ops.object_store import ObjectStore
         from feature_ops.work_folder import work_folder
 
         settings, run = get_settings(), context["dag_run"]
+        store = ObjectStore.from_connection(settings.aws_conn_id)
         validation = Validation(
             dataset=self.dataset,
             staged=StagedFile(self.ingested["staged_uri"], self.ingested["bytes"], self.ingested["sha256"]),
@@ -95,12 +105,13 @@ class ValidateOperator(ReconcilingOperator):
             run_id=run.run_id,
             run_after=run.run_after.astimezone(UTC),
             timestamp_column=(self.event_timestamp_column or "").strip(),
-            store=ObjectStore.from_connection(settings.aws_conn_id),
+            store=store,
             settings=settings,
             lock_url=_lock_database(),
             map_index=_map_index(context),
         )
         with work_folder("validate") as folder:
+            complete_history(self.dataset, store, folder / "copies", self.repo_url)
             facts = validation.run(folder)
         return Outcome(_summary(facts), facts)
 

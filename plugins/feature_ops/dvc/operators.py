@@ -14,8 +14,10 @@ from airflow.sdk import Context
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.acceptance import Acceptance
 from feature_ops.datasets.dataset import Dataset
+from feature_ops.dvc.copies import Copies, data_files, read_copies
 from feature_ops.dvc.data_files import download, verified_sha256
-from feature_ops.dvc.pointers import DATA_FILE, SUFFIX, Pointer, parse_pointer, pointed_files
+from feature_ops.dvc.pointers import SUFFIX, pointed_files
+from feature_ops.dvc.repair import Repair
 from feature_ops.dvc.versioning import Version, VersionedFolder, check_remote
 from feature_ops.dvc.workspace import DvcWorkspace, initial_files, remote_options
 from feature_ops.exceptions import BadInputError
@@ -28,6 +30,8 @@ from feature_ops.settings import get_settings
 from feature_ops.ui.links import DvcVersionLink
 from feature_ops.upstream import Needs
 from feature_ops.work_folder import work_folder
+
+_SHOWN = 3
 
 
 class DvcOperator(ReconcilingOperator):
@@ -44,6 +48,8 @@ class DvcOperator(ReconcilingOperator):
         super().__init__(**kwargs)
         self.dataset = dataset
         self.repo_url = repo_url
+        # What a user must fix, one line per file.
+        self._problems: list[str] = []
 
     def reconcile(self, context: Context) -> Outcome:
         """Open both sides and close the difference between them."""
@@ -65,18 +71,8 @@ class DvcOperator(ReconcilingOperator):
         :param folder: an empty folder for scratch files; ``git`` in it is taken.
         """
 
-    def data_files(self, store: ObjectStore, prefix_uri: str) -> dict[str, StoredObject]:
-        """Return the data files under a prefix by name, in the order in which they came."""
-        files = sorted(store.list(prefix_uri), key=lambda file: (file.modified, file.name))
-        # By the whole path: a folder below the prefix is not the prefix.
-        return {
-            file.name: file
-            for file in files
-            if file.uri == prefix_uri + file.name and DATA_FILE.match(file.name)
-        }
-
-    def pointed_files(self, repository: Repository) -> set[str]:
-        """Return the names of the data files that git points to."""
+    def log_foreign_pointers(self, repository: Repository) -> set[str]:
+        """Return the names of the data files that git points to, and log what else it points to."""
         files, foreign = pointed_files(repository.names(self.dataset.pointer_folder))
         if foreign:
             self.log.warning(
@@ -86,13 +82,82 @@ class DvcOperator(ReconcilingOperator):
             )
         return files
 
+    def without_pointer(
+        self, store: ObjectStore, repository: Repository, files: Mapping[str, StoredObject]
+    ) -> list[StoredObject]:
+        """
+        Return the files of the history whose pointer git has lost.
+
+        That is: a step wrote the file, as its metadata says, and no commit deleted the pointer.
+
+        :param files: files of the history that git does not point to, by name.
+        """
+        return [
+            file
+            for name, file in files.items()
+            if (store.metadata(file.uri) or {}).get("run-id")
+            and repository.last_change(f"{self.dataset.pointer_folder}/{name}{SUFFIX}", "D") is None
+        ]
+
+    def version(
+        self, store: ObjectStore, repository: Repository, files: Sequence[StoredObject], folder: Path
+    ) -> tuple[str | None, list[str]]:
+        """Put content on the DVC remote, then pointers in git; returns git's head and the names added."""
+        settings = get_settings()
+        remote_uri = settings.dvc_remote_uri
+        check_remote(repository, settings.dvc_remote_name, remote_uri)
+        versions = self._send_content(store, files, folder / "dvc")
+        if not versions:
+            return repository.head, []
+        pointers = VersionedFolder(
+            repository,
+            self.dataset.pointer_folder,
+            Author(settings.git_author_name, settings.git_author_email),
+            cache(partial(initial_files, folder / "init", settings.dvc_remote_name, remote_uri)),
+        )
+        committed: list[str] = []
+        commit = repository.publish(lambda: committed.extend(pointers.commit_missing(versions)))
+        return commit, [version.name for version in versions if version.name in committed]
+
+    def _send_content(self, store: ObjectStore, files: Sequence[StoredObject], folder: Path) -> list[Version]:
+        workspace = DvcWorkspace(folder, remote_options(get_settings().dvc_remote_uri, store))
+        versions = []
+        for file in files:
+            local = folder / self.dataset.pointer_folder / file.name
+            origin = store.metadata(file.uri)
+            if origin is None or not download(store, file.uri, local):
+                self.log.info("%s is gone: another run completed it", file.uri)
+                continue
+            try:
+                sha256 = verified_sha256(local, file.uri, file.name)
+            except BadInputError as problem:
+                self.log.error("%s", problem)
+                self._problems.append(str(problem))
+                continue
+            with passing(CommitPoint.CONTENT_ON_DVC_REMOTE):
+                pointer = workspace.push(local)
+            versions.append(Version(file.name, pointer, sha256, origin))
+            self.log.info("%s is on the DVC remote", file.name)
+        return versions
+
+    def with_problems(self, *lines: str) -> str:
+        """Return a summary with the first problems after it."""
+        rest = len(self._problems) - _SHOWN
+        more = [f"and {rest:,} more problems, see the log"] if rest > 0 else []
+        return "; ".join([*lines, *self._problems[:_SHOWN], *more])
+
+    def copies_status(self) -> Mapping[str, Any]:
+        """Return what the page in Airflow shows of a step that compares the copies."""
+        return {"dataset": self.dataset.name, "copies": {"problems": self._problems}}
+
 
 class VersionWithDvcOperator(DvcOperator):
     """
     Version every accepted file: its content on the DVC remote, then its pointer in git.
 
     Content goes first, so whatever a commit points to can be pulled. The push of the commit is the
-    point from which on the file belongs to the dataset.
+    point from which on the file belongs to the dataset. An accepted file that does not hold what its name
+    says is reported and stops no other.
 
     :param validated: result of the :class:`~feature_ops.datasets.operators.ValidateOperator`. (templated)
     """
@@ -106,60 +171,37 @@ class VersionWithDvcOperator(DvcOperator):
         self.validated: Mapping[str, Any] | None = validated
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
-        """Version the accepted files that git does not point to yet."""
+        """Version the accepted files, and the files of the history, that git does not point to yet."""
         # What a killed validation accepted may still have to be moved there.
         Acceptance(self.dataset, store).latest()
-        there = self.pointed_files(repository)
-        accepted = self.data_files(store, self.dataset.accepted_uri)
+        there = self.log_foreign_pointers(repository)
+        accepted, history = data_files(store, self.dataset.accepted_uri), data_files(store, self.dataset.uri)
         missing = [file for name, file in accepted.items() if name not in there]
+        lost = {name: file for name, file in history.items() if name not in there | accepted.keys()}
+        missing += self.without_pointer(store, repository, lost)
         if not missing:
             return self._outcome(repository.head, [], f"nothing to version: {_pointing(len(there))}")
-        settings = get_settings()
-        remote_uri = settings.dvc_remote_uri
-        check_remote(repository, settings.dvc_remote_name, remote_uri)
-        versions = self._send_content(store, missing, folder / "dvc")
-        pointers = VersionedFolder(
-            repository,
-            self.dataset.pointer_folder,
-            Author(settings.git_author_name, settings.git_author_email),
-            cache(partial(initial_files, folder / "init", settings.dvc_remote_name, remote_uri)),
-        )
-        committed: list[str] = []
-        commit = repository.publish(lambda: committed.extend(pointers.commit_missing(versions)))
-        added = [version.name for version in versions if version.name in committed]
+        commit, added = self.version(store, repository, missing, folder)
         if not added:
-            return self._outcome(commit, [], "nothing to version: another run was faster")
+            nothing = _pointing(len(there)) if self._problems else "another run was faster"
+            return self._outcome(commit, [], f"nothing to version: {nothing}")
         assert commit
         return self._outcome(commit, added, f"{_files(len(added))} versioned in commit {commit[:8]}")
-
-    def _send_content(self, store: ObjectStore, files: list[StoredObject], folder: Path) -> list[Version]:
-        workspace = DvcWorkspace(folder, remote_options(get_settings().dvc_remote_uri, store))
-        versions = []
-        for file in files:
-            local = folder / self.dataset.pointer_folder / file.name
-            origin = store.metadata(file.uri)
-            if origin is None or not download(store, file.uri, local):
-                self.log.info("%s is gone: another run completed it", file.uri)
-                continue
-            sha256 = verified_sha256(local, file.uri, file.name)
-            with passing(CommitPoint.CONTENT_ON_DVC_REMOTE):
-                pointer = workspace.push(local)
-            versions.append(Version(file.name, pointer, sha256, origin))
-            self.log.info("%s is on the DVC remote", file.name)
-        return versions
 
     def _outcome(self, commit: str | None, added: list[str], summary: str) -> Outcome:
         template = get_settings().git_commit_url
         url = template.replace("{commit}", commit) if template and commit else None
         pointers = [f"{self.dataset.pointer_folder}/{name}{SUFFIX}" for name in added]
-        return Outcome(summary, {"commit": commit, "added": added, "pointers": pointers, "commit_url": url})
+        facts = {"commit": commit, "added": added, "pointers": pointers, "commit_url": url}
+        return Outcome(self.with_problems(summary), facts)
 
 
 class UploadToS3Operator(DvcOperator):
     """
     Put every file that git points to under the dataset's prefix, which Feast reads.
 
-    Nothing is ever replaced or removed there. Accepted files go once they are in both places.
+    Nothing is ever replaced or removed there. Accepted files go once they are in both places. What the DVC
+    remote lacks is restored from the history. A file that no place holds is reported and stops nothing.
 
     :param versioned: result of the :class:`VersionWithDvcOperator`. (templated)
     """
@@ -173,60 +215,64 @@ class UploadToS3Operator(DvcOperator):
 
     def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
         """Upload the files of the newest commit that the prefix lacks."""
-        wanted = self.pointed_files(repository)
-        there = set(self.data_files(store, self.dataset.uri))
-        accepted = self.data_files(store, self.dataset.accepted_uri)
-        uploaded, problems = [], []
-        for name, content in self._pointers(repository, wanted - there).items():
-            try:
-                pointer = parse_pointer(f"{self.dataset.pointer_folder}/{name}{SUFFIX}", content)
-                sources = [accepted[name].uri] if name in accepted else []
-                if self._upload(store, pointer, sources, folder):
-                    uploaded.append(name)
-                there.add(name)
-            except BadInputError as problem:
-                problems.append(str(problem))
-        for name in accepted.keys() & wanted & there:
-            with passing(CommitPoint.ACCEPTED_FILE_REMOVED):
-                store.delete(accepted[name].uri)
-        if problems:
-            # Only now, so that one bad pointer does not hold up the other files.
-            raise BadInputError("; ".join(problems))
-        return Outcome(
-            self._summary(uploaded, wanted, there), {"uploaded": uploaded, "commit": repository.head}
-        )
+        self.log_foreign_pointers(repository)
+        copies = read_copies(self.dataset, repository, store, get_settings().dvc_remote_uri)
+        repair = Repair(store, self.dataset, folder, self._problems)
+        uploaded = repair.restore_history(copies)
+        restored = repair.restore_remote(copies)
+        repair.report(copies, repository)
+        for file in copies.files.values():
+            if file.accepted and (file.is_in_history or file.name in repair.in_history):
+                with passing(CommitPoint.ACCEPTED_FILE_REMOVED):
+                    store.delete(file.accepted.uri)
+        summary = self._summary(uploaded, restored, copies)
+        return Outcome(summary, {"uploaded": uploaded, "commit": repository.head})
 
-    def _pointers(self, repository: Repository, names: set[str]) -> dict[str, bytes]:
-        folder = self.dataset.pointer_folder
-        contents = repository.read(f"{folder}/{name}{SUFFIX}" for name in sorted(names))
-        return {path.rsplit("/", 1)[-1].removesuffix(SUFFIX): content for path, content in contents.items()}
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """What a user must fix."""
+        return self.copies_status()
 
-    def _upload(self, store: ObjectStore, pointer: Pointer, sources: list[str], folder: Path) -> bool:
-        local = folder / pointer.name
-        sources = [*sources, pointer.data_uri(get_settings().dvc_remote_uri)]
-        found = next((uri for uri in sources if download(store, uri, local)), None)
-        if found is None:
-            raise BadInputError(
-                f"git points to {pointer.name}, whose content is not on the DVC remote ({sources[-1]}): "
-                f"`dvc push` it from a clone that has it, or remove its pointer "
-                f"{self.dataset.pointer_folder}/{pointer.name}{SUFFIX} and ingest its source again"
-            )
-        verified_sha256(local, found, pointer.name, pointer)
-        origin = store.metadata(found)
-        with passing(CommitPoint.FILE_IN_HISTORY):
-            written = store.put_file_once(str(local), f"{self.dataset.uri}{pointer.name}", origin)
-        local.unlink()
-        self.log.info("%s is in the history, from %s", pointer.name, found)
-        return written
-
-    def _summary(self, uploaded: list[str], wanted: set[str], there: set[str]) -> str:
+    def _summary(self, uploaded: list[str], restored: list[str], copies: Copies) -> str:
         line = f"{_files(len(uploaded))} uploaded to the history"
         if not uploaded:
-            line = f"nothing to upload: the history already holds {_files(len(there))}"
-        unversioned = sorted(there - wanted)
-        if unversioned:
-            line += f"; left alone, as git does not point to them: {', '.join(unversioned[:5])}"
-        return line
+            line = f"nothing to upload: the history already holds {_files(len(copies.history))}"
+        if restored:
+            line += f"; {_files(len(restored))} restored on the DVC remote"
+        if copies.unversioned:
+            names = ", ".join(sorted(copies.unversioned)[:5])
+            line += f"; left alone, as git does not point to them: {names}"
+        return self.with_problems(line)
+
+
+class CheckCopiesOperator(DvcOperator):
+    """
+    Compare git, the DVC remote and the history by listings, and restore what one of them lacks.
+
+    Fails without a retry if a file is in none of them, and names it with the commit that added it.
+    """
+
+    def close_difference(self, store: ObjectStore, repository: Repository, folder: Path) -> Outcome:
+        """Restore what can be restored, then report the rest."""
+        copies = read_copies(self.dataset, repository, store, get_settings().dvc_remote_uri)
+        repair = Repair(store, self.dataset, folder, self._problems)
+        in_history, on_remote = repair.restore_history(copies), repair.restore_remote(copies)
+        repair.report(copies, repository)
+        lost = self.without_pointer(store, repository, copies.unversioned)
+        commit, in_git = self.version(store, repository, lost, folder) if lost else (repository.head, [])
+        if self._problems:
+            raise BadInputError(self.with_problems())
+        line = f"git, the DVC remote and the history agree on {_files(len(copies.files))}"
+        restored = sorted({*in_history, *on_remote, *in_git})
+        if restored:
+            line = (
+                f"restored {_files(len(in_history))} in the history, {len(on_remote):,} on the DVC remote, "
+                f"{len(in_git):,} in git: {', '.join(restored[:5])}"
+            )
+        return Outcome(line, {"restored": restored, "commit": commit})
+
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+        """What a user must fix."""
+        return self.copies_status()
 
 
 def _files(count: int) -> str:

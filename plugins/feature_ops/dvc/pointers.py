@@ -53,8 +53,8 @@ def parse_pointer(path: str, content: bytes) -> Pointer:
         pointer = None
     if pointer is None or not _MD5.match(pointer.md5) or f"{pointer.name}{SUFFIX}" != path.rsplit("/", 1)[-1]:
         raise BadInputError(
-            f"{path} in git is no pointer to the one file beside it; restore it from its first commit "
-            f"(git log --diff-filter=A -- {path}) or remove it"
+            f"{path} in git is no pointer to the one file beside it; restore it from its first commit and "
+            f"push: git checkout $(git log --diff-filter=A --format=%H -1 -- {path}) -- {path}"
         )
     return pointer
 

@@ -99,7 +99,8 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         name; none if there are several.
     :param entity_columns: join keys and request values that training rows and predictions of the model have;
         the service may need no others. Empty: not checked.
-    :param datasets: datasets from which the views of that service are loaded. Empty: not checked.
+    :param datasets: datasets from which the views are loaded, those of that service from no others. A commit
+        that adds a view which cannot be loaded from one of them is refused. Empty: not checked.
     """
 
     template_fields: Sequence[str] = ("resolved",)
@@ -180,6 +181,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         wanted = known[commit]
         before = known.get(applied) or self._registered(hook)
         assert wanted is not None
+        self._refuse_unloadable(wanted, before)
         diff = compare(before, wanted, self._trained())
         self._refuse_unsupported(diff, hook)
         return self._told(diff, store.uri(commit))
@@ -206,6 +208,12 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         if obstacles and (diff.verdict > Verdict.NONE or self.resolved["begun"]):
             commit = self.resolved["commit"][:10]
             raise BadInputError(f"commit {commit} cannot be applied: {'; '.join(obstacles)}")
+
+    def _refuse_unloadable(self, wanted: Definitions, before: Definitions) -> None:
+        from feature_ops.feast.loadable import refuse_unloadable
+
+        for problem in refuse_unloadable(wanted, before, self.datasets, self.resolved["commit"]):
+            self.log.warning("Cannot be loaded, as before: %s", problem)
 
     def _told(self, diff: Diff, uri: str) -> Outcome:
         from feature_ops.feast.diff.verdict import Verdict

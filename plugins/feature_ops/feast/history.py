@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from feature_ops.datasets.history import check_types
+from feature_ops.exceptions import BadInputError
 from feature_ops.feast.ledger import FileSpan
+from feature_ops.history_failures import reading_history
 from feature_ops.object_store import ObjectStore, split_uri
 from feature_ops.settings import get_settings
 from feature_ops.work_folder import work_folder
@@ -40,12 +43,14 @@ class History:
     :param paths: path on the file system by the file's name.
     :param sizes: bytes by the file's name.
     :param filesystem: where they are; the local one if None.
+    :param objects: the object store that holds them; None for local files.
     """
 
     dataset: Dataset
     paths: Mapping[str, str]
     sizes: Mapping[str, int]
     filesystem: FileSystem | None = None
+    objects: ObjectStore | None = None
 
     @classmethod
     def from_store(cls, dataset: Dataset, store: ObjectStore) -> Self:
@@ -55,7 +60,7 @@ class History:
         found.sort(key=lambda file: (file.modified, file.uri))
         paths = {file.uri.removeprefix(dataset.uri): "/".join(split_uri(file.uri)) for file in found}
         sizes = {name: file.size for name, file in zip(paths, found, strict=True)}
-        return cls(dataset, paths, sizes, store.filesystem)
+        return cls(dataset, paths, sizes, store.filesystem, store)
 
     @classmethod
     def from_folder(cls, dataset: Dataset, folder: Path) -> Self:
@@ -64,15 +69,40 @@ class History:
         sizes = {path.name: path.stat().st_size for path in found}
         return cls(dataset, {path.name: str(path) for path in found}, sizes)
 
-    @property
-    def uris(self) -> list[str]:
-        """The files on object storage."""
-        return [f"s3://{path}" for path in self.paths.values()]
+    @contextmanager
+    def reading(self, names: Iterable[str] | None = None) -> Iterator[None]:
+        """
+        Name the file that cannot be read, and the remedy, if reading fails in the block.
+
+        :param names: the files that are read; all if None.
+        """
+        if self.objects is None:
+            yield
+            return
+        paths = self.paths.values() if names is None else (self.paths[name] for name in names)
+        with reading_history([f"s3://{path}" for path in paths], self.objects, self.dataset):
+            yield
 
     def spans(self, names: Iterable[str]) -> list[FileSpan]:
         """Return the rows and times of files, from their footers alone."""
         with ThreadPoolExecutor(_SMALL_READS) as pool:
             return list(pool.map(self._span, names))
+
+    def readable_spans(self, names: Iterable[str]) -> tuple[list[FileSpan], dict[str, BadInputError]]:
+        """Return what :meth:`spans` does of the files that can be read, and the errors of the others."""
+
+        def span(name: str) -> FileSpan | BadInputError:
+            try:
+                with self.reading([name]):
+                    return self._span(name)
+            except BadInputError as error:
+                return error
+
+        names = list(names)
+        with ThreadPoolExecutor(_SMALL_READS) as pool:
+            found = dict(zip(names, pool.map(span, names), strict=True))
+        errors = {name: one for name, one in found.items() if isinstance(one, BadInputError)}
+        return [one for one in found.values() if not isinstance(one, BadInputError)], errors
 
     def has_corrections(
         self, pending: Sequence[FileSpan], others: Iterable[FileSpan], by: Sequence[str] = ()

@@ -90,11 +90,13 @@ class Ledger:
         files: Iterable[FileSpan],
         run_id: str,
         definition: str | None = None,
+        absent: Iterable[str] = (),
     ) -> None:
         """
         Note that files are online: all of them or none.
 
-        :param definition: the view's definition under which *all* its rows are online now.
+        :param definition: the view's definition under which all its rows are online now.
+        :param absent: names of files whose rows are not online under that definition.
         """
         now = self.now()
         notes = [
@@ -121,9 +123,11 @@ class Ledger:
         earlier = definitions.delete().where(
             definitions.c.project == project, definitions.c.feature_view == view
         )
+        outdated = [*(note["file_name"] for note in notes), *absent]
         with self._engine.begin() as connection:
+            if outdated:
+                connection.execute(same, [{"same_name": name} for name in outdated])
             if notes:
-                connection.execute(same, [{"same_name": note["file_name"]} for note in notes])
                 connection.execute(table.insert(), notes)
             if definition is not None:
                 connection.execute(earlier)

@@ -10,22 +10,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from feature_ops.commit_points import CommitPoint, passing
-from feature_ops.exceptions import NothingPendingError
+from feature_ops.exceptions import FeatureOpsError, NothingPendingError
 from feature_ops.feast.arrow_loading import ArrowLoading, arrow_engine_for
 from feature_ops.feast.backfill_progress import Backfill, BackfillProgress, Cut
 from feature_ops.feast.history import History
 from feature_ops.feast.ledger import FileSpan, Ledger, OnlineFile
+from feature_ops.feast.load_failures import LoadFailures, explained
+from feature_ops.feast.loadable import is_computed
 from feature_ops.feast.pending import Pending, plan
 from feature_ops.feast.verify import Verifier
 from feature_ops.feast.view_definition import ViewDefinition, key_columns
 from feature_ops.feast.views import views_of
 from feature_ops.feast.whole_history import WholeHistory, can_be_sharded, shards_of, written_by_shards
 from feature_ops.feast.writing import is_seen_writing, writing
+from feature_ops.history_failures import UnreadableFileError
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -52,6 +55,7 @@ class Materialization:
     :param end: last event time of it.
     :param seconds: how long it took.
     :param definitions: the definition under which each view's rows were written.
+    :param absent: names of the history's files that are not online under that definition, by view.
     """
 
     files: dict[str, tuple[FileSpan, ...]]
@@ -60,6 +64,7 @@ class Materialization:
     end: datetime
     seconds: float
     definitions: dict[str, str]
+    absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def views(self) -> list[str]:
@@ -78,10 +83,12 @@ class Materializer:
     Loads a dataset's history into every online view that reads it. To be used under the lock.
 
     A view of which nothing is online, or whose definition has got something that the rows online lack,
-    is written whole; of any other only the files that the ledger lacks.
+    is written whole; of any other only the files that the ledger lacks. Each view stands alone: one that
+    cannot be loaded, or a file that cannot be read, does not keep the others from being loaded.
 
     :param source_uri: where the views' source must be: the history's place.
     :param run_id: the run that loads, as the ledger names it.
+    :param failures: receives what a load does not bring online.
     """
 
     store: FeatureStore
@@ -90,6 +97,7 @@ class Materializer:
     history: History
     source_uri: str
     run_id: str
+    failures: LoadFailures = field(default_factory=LoadFailures)
 
     def load(self, *, full_refresh: bool = False) -> Materialization:
         """
@@ -97,7 +105,7 @@ class Materializer:
 
         :param full_refresh: write the newest row of every key again, whatever is online.
         :raises NothingPendingError: if nothing is missing.
-        :raises BadInputError: if no view reads the dataset.
+        :raises BadInputError: if no view reads the dataset, or nothing could be loaded.
         """
         # Another process may have applied new definitions since this one opened the registry.
         self.store.refresh_registry()
@@ -125,35 +133,46 @@ class Materializer:
             view: [name for name in self.history.paths if name not in files] for view, files in online.items()
         }
         names = dict.fromkeys(name for files in missing.values() for name in files)
-        spans = {span.name: span for span in self.history.spans(names)}
-        end = self._end(spans.values())
+        spans, unreadable = self.history.readable_spans(names)
+        end = self._end(spans)
+        of_files = {span.name: span for span in spans}
         plans = {
-            view: plan([spans[name] for name in files], online[view].values(), end)
+            view: plan([of_files[name] for name in files if name in of_files], online[view].values(), end)
             for view, files in missing.items()
         }
-        wanted = {view: pending for view, pending in plans.items() if pending.files}
-        if not wanted:
+        if not unreadable and not any(pending.files for pending in plans.values()):
             raise NothingPendingError(self._nothing_pending(plans.values()))
-        rows = sum(
-            self._load_view(views[view], pending, online[view], end) for view, pending in wanted.items()
-        )
+        self.failures.files.update(unreadable)
+        loaded: dict[str, Pending] = {}
+        rows = 0
+        for view, pending in plans.items():
+            done = self._load_alone(views[view], pending, online[view], end)
+            if done is not None:
+                loaded[view], written = done
+                rows += written
+        if not loaded:
+            raise self.failures.error()
         if not is_seen_writing(self.store):
-            self._read_back({view: [file.name for file in pending.files] for view, pending in wanted.items()})
-            rows = sum(file.rows for pending in wanted.values() for file in pending.files)
+            self._read_back({view: [file.name for file in pending.files] for view, pending in loaded.items()})
+            rows = sum(file.rows for pending in loaded.values() for file in pending.files)
         return Materialization(
-            files={view: pending.files for view, pending in wanted.items()},
+            files={view: pending.files for view, pending in loaded.items()},
             rows=rows,
-            start=min((p.start for p in wanted.values() if p.start is not None), default=end),
+            start=min((p.start for p in loaded.values() if p.start is not None), default=end),
             end=end,
             seconds=round(time.monotonic() - began, 3),
-            definitions={view: ViewDefinition.of(views[view]).to_json() for view in wanted},
+            definitions={view: ViewDefinition.of(views[view]).to_json() for view in loaded},
+            absent={view: _absent(missing[view], pending) for view, pending in loaded.items()},
         )
 
     def record(self, done: Materialization) -> None:
         """Note in the ledger that the files are online."""
         for view, files in done.files.items():
             with passing(CommitPoint.LEDGER_RECORDED):
-                self.ledger.record(self.store.project, view, files, self.run_id, done.definitions[view])
+                self.ledger.record(
+                    *(self.store.project, view, files, self.run_id, done.definitions[view]),
+                    absent=done.absent.get(view, ()),
+                )
             with passing(CommitPoint.BACKFILL_FINISHED):
                 self.progress.finish(self.store.project, view)
 
@@ -221,6 +240,34 @@ class Materializer:
         time.sleep(ahead.total_seconds())
         return self.ledger.now()
 
+    def _load_alone(
+        self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
+    ) -> tuple[Pending, int] | None:
+        """Load a view, without the files that cannot be read; None if nothing of it was loaded."""
+        try:
+            while files := [file for file in pending.files if file.name not in self.failures.files]:
+                pending = plan(files, online.values(), end)
+                try:
+                    with self.history.reading():
+                        return pending, self._load_view(view, pending, online, end)
+                except UnreadableFileError as error:
+                    self._leave_out(error, files)
+        except Exception as error:
+            found = explained(error, view, self.history.dataset)
+            self.failures.views[str(view.name)] = found
+            trace = None if isinstance(found, FeatureOpsError) else error
+            log.error("%s is not loaded: %s", view.name, found, exc_info=trace)
+        return None
+
+    def _leave_out(self, error: UnreadableFileError, files: Iterable[FileSpan]) -> None:
+        for file in files:
+            if error.uri.endswith(self.history.paths[file.name]):
+                self.failures.files[file.name] = error
+                log.error("%s", error)
+                return
+        # A file that is online already, without which the view cannot be loaded.
+        raise error
+
     def _load_view(
         self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
     ) -> int:
@@ -230,10 +277,34 @@ class Materializer:
         if engine:
             loading = ArrowLoading(engine, self.store, view, self.history, end)
             return self._load_exactly(loading, pending, online)
+        if pending.start:
+            self._check_keys(view, pending.files, pending.start, end)
         if pending.start and not online and can_be_sharded(self.store, view, self.history):
             return self._load_whole(view, pending, pending.start, end)
         self._narrow(view)
         return self._load_files(view, pending, online, end)
+
+    def _check_keys(
+        self, view: FeatureView, files: Iterable[FileSpan], start: datetime, end: datetime
+    ) -> None:
+        """Check the join keys before the first write; the Arrow engine does it itself."""
+        from feature_ops.feast.engine.checks import check_keys
+        from feature_ops.feast.engine.latest import LatestRows
+
+        keys, dataset = key_columns(view), self.history.dataset
+        if is_computed(view) or not set(keys.values()) <= set(dataset.arrow_schema().names):
+            return
+        rows = LatestRows(
+            dataset=self.history.files(file.name for file in files),
+            keys=keys,
+            features={},
+            event_time=dataset.timestamp_field,
+            created_time=None,
+            start=start,
+            end=end,
+        )
+        types = {column.name: column.dtype.to_value_type().name for column in view.entity_columns}
+        check_keys(rows, types, rows.limits.batch_rows)
 
     def _load_exactly(self, loading: ArrowLoading, pending: Pending, online: Mapping[str, FileSpan]) -> int:
         files = {file.name: file for file in pending.files}
@@ -345,6 +416,11 @@ def summary(done: Materialization) -> str:
 def shown_time(moment: datetime) -> str:
     """Return a UTC time as people read it."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _absent(missing: Iterable[str], pending: Pending) -> tuple[str, ...]:
+    loaded = {file.name for file in pending.files}
+    return tuple(name for name in missing if name not in loaded)
 
 
 def _log_plan(view: str, pending: Pending) -> None:

@@ -10,7 +10,7 @@ from airflow.sdk import Asset, Context
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.datasets.dataset import Dataset
 from feature_ops.exceptions import NothingPendingError
-from feature_ops.history_failures import reading_history
+from feature_ops.feast.load_failures import LoadFailures, combined
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.settings import get_settings
 from feature_ops.upstream import Needs
@@ -31,6 +31,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
     """
     Load the files that are not online yet into every feature view that reads the dataset.
 
+    A view that cannot be loaded does not keep the others from being loaded; the step fails at its end.
     Its asset outlets get an event that says what was loaded; there is none when nothing was.
 
     :param dataset: whose history is loaded.
@@ -60,6 +61,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         self.uploaded: Mapping[str, Any] | None = uploaded
         self.full_refresh = full_refresh
         self._opened: tuple[FeatureStore, Ledger] | None = None
+        self._failures = LoadFailures()
 
     def reconcile(self, context: Context) -> Outcome:
         """Load what is missing under the lock, and note it in the ledger."""
@@ -78,16 +80,20 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
             progress = BackfillProgress(hook.registry_url())
-            materializer = Materializer(store, ledger, progress, history, self.dataset.uri, run_id)
+            materializer = Materializer(
+                store, ledger, progress, history, self.dataset.uri, run_id, self._failures
+            )
             try:
-                with reading_history(history.uris, hook.object_store):
-                    done = materializer.load(full_refresh=_is_true(self.full_refresh))
+                done = materializer.load(full_refresh=_is_true(self.full_refresh))
             except NothingPendingError:
                 earlier = self._earlier_try(context, ledger, hook.project(), run_id)
                 if earlier is None:
                     raise
                 self._announce(context, earlier.facts)
                 return earlier
+            if self._failures.errors:
+                materializer.record(done)
+                raise self._failures.error(done.views)
             outcome = Outcome(summary(done), self._facts(done))
             # Kept before the ledger: a try that dies in between is repeated, one that dies after it
             # has this to tell.
@@ -99,7 +105,7 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """What was loaded, and the dataset's views as they are now."""
-        return _views_status(outcome, self._opened, [self.dataset])
+        return _views_status(outcome, self._opened, [self.dataset], self._failures)
 
     def _facts(self, done: Materialization) -> dict[str, Any]:
         return {
@@ -139,7 +145,8 @@ class BackfillOperator(ReconcilingOperator):
     Write the whole history of every view whose definition has something that its rows online lack.
 
     A new feature, another type or another join key; a mere removal backfills nothing. What is online stays
-    served until its replacement is there, and a killed backfill goes on where it was.
+    served until its replacement is there, and a killed backfill goes on where it was. A view or a dataset
+    that cannot be loaded does not keep the others from being loaded; the step fails at its end.
 
     :param datasets: whose views are looked at.
     :param applied: result of the :class:`~feature_ops.feast.definition_operators.ApplyOperator`. (templated)
@@ -153,6 +160,7 @@ class BackfillOperator(ReconcilingOperator):
         self.datasets = datasets
         self.applied: Mapping[str, Any] | None = applied
         self._opened: tuple[FeatureStore, Ledger] | None = None
+        self._failures = LoadFailures()
 
     def reconcile(self, context: Context) -> Outcome:
         """Write under the lock, dataset by dataset, and note each in the ledger when it is done."""
@@ -168,17 +176,28 @@ class BackfillOperator(ReconcilingOperator):
         self._opened = store, ledger
         run_id = context["dag_run"].run_id
         finished, idle = [], []
+        errors: list[Exception] = []
         for dataset in self.datasets:
             with hook.lock():
                 history = History.from_store(dataset, hook.object_store)
-                materializer = Materializer(store, ledger, progress, history, dataset.uri, run_id)
+                materializer = Materializer(
+                    *(store, ledger, progress, history, dataset.uri, run_id), failures=LoadFailures()
+                )
                 try:
                     done = materializer.backfill()
                 except NothingPendingError as nothing:
                     idle.append(str(nothing))
-                    continue
-                materializer.record(done)
-                finished.append(done)
+                except Exception as error:
+                    # The other datasets are loaded all the same.
+                    errors += [] if materializer.failures.explain(error) else [error]
+                else:
+                    materializer.record(done)
+                    finished.append(done)
+            errors += materializer.failures.errors
+            self._failures.views.update(materializer.failures.views)
+        if errors:
+            loaded = [view for done in finished for view in done.views]
+            raise combined(errors, loaded, sorted(self._failures.views))
         if not finished:
             raise NothingPendingError("; ".join(idle))
         return Outcome(
@@ -192,7 +211,7 @@ class BackfillOperator(ReconcilingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
         """What was written, and the datasets' views as they are now."""
-        return _views_status(outcome, self._opened, self.datasets)
+        return _views_status(outcome, self._opened, self.datasets, self._failures)
 
 
 class VerifyOnlineOperator(ReconcilingOperator):
@@ -223,7 +242,7 @@ class VerifyOnlineOperator(ReconcilingOperator):
         with hook.lock():
             history = History.from_store(self.dataset, hook.object_store)
             verifier = Verifier(store, Ledger(hook.registry_url()), history, self.dataset.uri)
-            with reading_history(history.uris, hook.object_store):
+            with history.reading():
                 keys, features = verifier.verify(self.materialized["files"], get_settings().verify_sample)
             unchecked = verifier.unchecked()
         for feature in unchecked:
@@ -247,12 +266,18 @@ def _not_compared(features: Sequence[str]) -> str:
 
 
 def _views_status(
-    outcome: Outcome | None, opened: tuple[FeatureStore, Ledger] | None, datasets: Sequence[Dataset]
+    outcome: Outcome | None,
+    opened: tuple[FeatureStore, Ledger] | None,
+    datasets: Sequence[Dataset],
+    failures: LoadFailures,
 ) -> Mapping[str, Any]:
     """Return what the page in Airflow shows, also where nothing was to be loaded: definitions may be new."""
     from feature_ops.ui.views import views_online
 
-    told: dict[str, Any] = {"datasets": [dataset.name for dataset in datasets]}
+    told: dict[str, Any] = {
+        "datasets": [dataset.name for dataset in datasets],
+        "failed_views": failures.facts(),
+    }
     if outcome:
         told |= {name: outcome.facts.get(name) for name in ("rows", "seconds", "window", "views")}
     if opened:

@@ -178,3 +178,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+def batch_contents(output: bytes) -> list[bytes]:
+    """Return the contents in the output of ``git cat-file --batch``."""
+    contents, position = [], 0
+    while position < len(output):
+        end = output.index(b"\n", position)
+        size = int(output[position:end].split()[2])
+        contents.append(output[end + 1 : end + 1 + size])
+        position = end + 1 + size + 1
+    return contents

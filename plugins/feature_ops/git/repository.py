@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from feature_ops.commit_points import CommitPoint, passing
-from feature_ops.git.command import Git, git_error
+from feature_ops.git.command import Git, batch_contents, git_error
 from feature_ops.git.errors import (
     DeclinedError,
     GitError,
@@ -121,6 +121,32 @@ class Repository:
         self._fetch_missing(set(blobs.values()))
         return {path: self._run("cat-file", "blob", blob) for path, blob in blobs.items()}
 
+    def read_folder(self, folder: str) -> dict[str, bytes]:
+        """Return the content of the files directly in a folder at :attr:`head`, by name: one request."""
+        blobs = {path.rsplit("/", 1)[-1]: blob for path, blob in self._blobs(f"{folder}/").items()}
+        self._fetch_missing(set(blobs.values()))
+        names = sorted(blobs)
+        wanted = "".join(f"{blobs[name]}\n" for name in names).encode()
+        contents = batch_contents(self._run("cat-file", "--batch", stdin=wanted)) if names else []
+        return dict(zip(names, contents, strict=True))
+
+    def last_change(self, path: str, kind: str) -> tuple[str, str] | None:
+        """
+        Return the newest commit that added or deleted a file, and its message; None if there is none.
+
+        Fetches the branch's history without its files.
+
+        :param kind: ``A`` for added, ``D`` for deleted.
+        """
+        if self.head is None:
+            return None
+        self._fetch_history()
+        output = self._run(
+            *("log", "-1", "--no-renames", f"--diff-filter={kind}", "--format=%H%n%B", self.head, "--", path)
+        ).decode(errors="replace")
+        commit, _, message = output.strip().partition("\n")
+        return (commit, message) if commit else None
+
     def commit(self, files: Mapping[str, bytes], message: str, author: Author) -> bool:
         """
         Put files on top of :attr:`head`, as a new head; returns False if they are all there already.
@@ -228,6 +254,13 @@ class Repository:
                 *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
                 *("--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin"),
                 stdin="\n".join(sorted(missing)).encode(),
+            )
+
+    def _fetch_history(self) -> None:
+        if self._run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            self._run(
+                *("fetch", "--quiet", "--no-tags", "--unshallow", "--filter=blob:none"),
+                *("origin", f"+{self.remote.ref}:refs/remotes/origin/head"),
             )
 
     def _write(self, content: bytes) -> str:

@@ -62,7 +62,7 @@ class ApprovalRequest:
     :param result: of the candidate's training; None if it is missing.
     :param gates: the limits of today's settings.
     :param commit: author and subject of the candidate's commit; None if they could not be read.
-    :param missing_champion: why there is no champion although one existed; None if there is one, or never was.
+    :param missing_champion: why there is no champion although one existed; None if that is not so.
     """
 
     model: Model
@@ -83,7 +83,14 @@ class ApprovalRequest:
     @property
     def body(self) -> str:
         """The request, as markdown; its first line says whether the candidate is significantly worse."""
-        parts = (self._summary(), self._regression(), self._metrics(), self._gates(), self._features(), self._links())
+        parts = (
+            self._summary(),
+            self._regression(),
+            self._metrics(),
+            self._gates(),
+            self._features(),
+            self._links(),
+        )
         return "\n\n".join(part for part in parts if part)
 
     @property

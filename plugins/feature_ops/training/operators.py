@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +18,7 @@ from feature_ops.ui.links import MlflowRunLink, ModelPageLink
 from feature_ops.upstream import Needs, was_skipped
 
 if TYPE_CHECKING:
+    from feature_ops.datasets.dataset import Dataset
     from feature_ops.feast.diff.definitions import Definitions
     from feature_ops.feast.hook import FeastHook
     from feature_ops.git.commits import Commits
@@ -132,6 +132,7 @@ class RetrainOperator(TrainingOperator):
     :param force: train anyway. (templated)
     :param accept_regression_reason: if given, train also what was refused before; see the
         :class:`EvaluateOperator`. (templated)
+    :param datasets: datasets whose history must be complete before a training that reads it starts.
     """
 
     template_fields: Sequence[str] = ("diff", "changed", "backfilled", "force", "accept_regression_reason")
@@ -150,6 +151,7 @@ class RetrainOperator(TrainingOperator):
         backfilled: Any = None,
         force: bool | str = False,
         accept_regression_reason: str = "",
+        datasets: Sequence[Dataset] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -158,6 +160,7 @@ class RetrainOperator(TrainingOperator):
         self.backfilled: Mapping[str, Any] | None = backfilled
         self.force = force
         self.accept_regression_reason = accept_regression_reason
+        self.datasets = datasets
         self._pod: PodTraining | None = None
 
     def needed(self) -> Mapping[str, Needs]:
@@ -186,14 +189,15 @@ class RetrainOperator(TrainingOperator):
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
             commit = state.applied if self.diff["needed"] else str(self.diff["commit"])
-            plan = self._plan(hook, commits, commit, context, folder / "definitions")
-            plan = replace(plan, applied=state.applied, resolved_at=basis.resolved_at)
+            base = {"applied": state.applied, "resolved_at": basis.resolved_at}
+            plan = self._plan(hook, commits, commit, context, folder / "definitions", **base)
             if hook.object_store.exists(plan.result_uri):
                 self.log.info("An earlier try of this run has trained it: %s", plan.result_uri)
-            elif get_settings().training_place == "pod":
-                self._start_pod(context, hook, plan)
             else:
-                self._train_here(hook, commits, plan, folder / "code")
+                if self._complete_history(hook, plan, folder / "copies"):
+                    # The data version covers the restored files, too.
+                    plan = self._plan(hook, commits, commit, context, folder / "definitions", **base)
+                self._train(context, hook, commits, plan, folder / "code")
         return plan.outcome(self.result(plan.result_uri))
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -212,6 +216,23 @@ class RetrainOperator(TrainingOperator):
         if self._pod:
             self._pod.kill()
 
+    def _complete_history(self, hook: FeastHook, plan: TrainingPlan, folder: Path) -> bool:
+        from feature_ops.feast.definitions_store import DefinitionsStore
+        from feature_ops.training.history_guard import complete_history_of
+
+        definitions = DefinitionsStore(hook.object_store).get(plan.commit)
+        return definitions is not None and complete_history_of(
+            self.model.feature_service, definitions, self.datasets, hook.object_store, folder
+        )
+
+    def _train(
+        self, context: Context, hook: FeastHook, commits: Commits, plan: TrainingPlan, folder: Path
+    ) -> None:
+        if get_settings().training_place == "pod":
+            self._start_pod(context, hook, plan)
+        else:
+            self._train_here(hook, commits, plan, folder)
+
     def _start_pod(self, context: Context, hook: FeastHook, plan: TrainingPlan) -> None:
         from feature_ops.training.pod_training import PodTraining
 
@@ -219,7 +240,7 @@ class RetrainOperator(TrainingOperator):
         self._pod.start(context, hook, plan)
 
     def _plan(
-        self, hook: FeastHook, commits: Commits, commit: str, context: Context, folder: Path
+        self, hook: FeastHook, commits: Commits, commit: str, context: Context, folder: Path, **base: str
     ) -> TrainingPlan:
         from feature_ops.training.plan import TrainingPlan
 
@@ -231,6 +252,7 @@ class RetrainOperator(TrainingOperator):
             why=self._why(hook, recipe, dataset_version, Alert.of_run(context["dag_run"].conf)),
             dataset_version=dataset_version,
             result_uri=self._result_uri(str(context["dag_run"].run_id), commit, recipe),
+            **base,
         )
 
     def _why(self, hook: FeastHook, recipe: Recipe, dataset_version: str, alert: Alert | None) -> str:

@@ -1,8 +1,9 @@
 """
 The six steps of an ETL on a small dataset, as the scheduler would run them.
 
-:func:`main` runs steps in a process of its own: it prints what each leaves behind (facts, task state, rendered fields,
-asset event) as JSON, and logs all it can. After the step ``die``, the process is killed as soon as DVC has pushed a file.
+:func:`main` runs steps in a process of its own: it prints what each leaves behind (facts, task state,
+rendered fields, asset event) as JSON, and logs all it can. After the step ``die``, the process is killed as
+soon as DVC has pushed a file.
 """
 
 from __future__ import annotations

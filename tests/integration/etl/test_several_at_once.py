@@ -95,12 +95,18 @@ class Starter:
 
     warm_python: WarmPython
 
-    def __call__(self, code: str, *arguments: str, variables: Variables | None = None, folder: Path = PROJECT) -> Child:
+    def __call__(
+        self, code: str, *arguments: str, variables: Variables | None = None, folder: Path = PROJECT
+    ) -> Child:
         environment = {**os.environ, **(variables or {})}
-        program = self.warm_python.start(code, *arguments, environment=environment, folder=folder, joined=True)
+        program = self.warm_python.start(
+            code, *arguments, environment=environment, folder=folder, joined=True
+        )
         return Child(program)
 
-    def etl(self, url: str, run_id: str, *, together: str = "ingest", variables: Variables | None = None) -> Child:
+    def etl(
+        self, url: str, run_id: str, *, together: str = "ingest", variables: Variables | None = None
+    ) -> Child:
         return self(RUN, url, run_id, together, *STEPS, variables=variables)
 
     def feast(self, *arguments: str, repo: Path) -> Child:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 from feast import FeatureStore
 
+from feature_ops.datasets.dataset import Dataset
 from feature_ops.feast.applied_commit import AppliedCommit, AppliedState
 from feature_ops.feast.definition_operators import (
     ApplyOperator,
@@ -74,12 +76,14 @@ class Changes:
 
     :param work: the person's clone.
     :param repo: folder of the deployment's feature_store.yaml.
+    :param datasets: datasets whose declarations commits must fit.
     """
 
     work: Path
     repo: Path
     registry_url: str
     dataset_uri: str
+    datasets: Sequence[Dataset] = ()
 
     def __post_init__(self) -> None:
         self._git("init", "--quiet", "--initial-branch=main")
@@ -122,7 +126,10 @@ class Changes:
         run = Run(conf=conf)
         resolved = self.step(run, ResolveCommitsOperator(task_id="resolve_commits", revision=revision))
         diff = self.step(
-            run, DiffFeatureServiceOperator(task_id="diff", resolved=resolved, feature_service="tracks_fs")
+            run,
+            DiffFeatureServiceOperator(
+                task_id="diff", resolved=resolved, feature_service="tracks_fs", datasets=self.datasets
+            ),
         )
         try:
             changed = self.step(run, ChangedOperator(task_id="changed", diff=diff))

@@ -11,6 +11,7 @@ from feature_ops.object_store import ObjectStore
 from feature_ops.settings import get_settings
 from feature_ops.training.live_models import live_models_uri
 from tests.integration.feast.changes import SERVICE, Changes
+from tests.integration.feast.conftest import TRACKS
 
 WITHOUT_PLAYS = SERVICE.replace(', "plays"', "")
 REORDERED = SERVICE.replace('"energy", "plays"', '"plays", "energy"')
@@ -261,3 +262,36 @@ def test_a_run_that_is_cleared_as_a_whole_compares_again(applied: Changes) -> No
 
     assert applied.run().skipped
     assert applied.state == state
+
+
+BY_TITLE = """
+title = Entity(name="title", join_keys=["title"], value_type=ValueType.STRING)
+by_title = FeatureView(
+    name="by_title",
+    entities=[track, title],
+    schema=[
+        Field(name="id", dtype=String),
+        Field(name="title", dtype=String),
+        Field(name="energy", dtype=Float32),
+    ],
+    source=tracks.batch_source,
+)
+"""
+
+
+def test_a_view_that_cannot_be_loaded_is_refused_when_its_commit_is_classified(applied: Changes) -> None:
+    applied.datasets = [TRACKS]
+    of_tracks = applied.features.replace(applied.dataset_uri, TRACKS.uri)
+    before = applied.state, applied.served()
+    commit = applied.push("Key by title", {"features.py": of_tracks + BY_TITLE})
+
+    with pytest.raises(AirflowFailException) as refusal:
+        applied.run()
+
+    assert str(refusal.value).startswith(
+        f"commit {commit[:10]} cannot be loaded: by_title: the join key title is read from the column title "
+        "of tracks, which is declared nullable"
+    )
+    assert (applied.state, applied.served()) == before
+    fixed = applied.push("Key by id", {"features.py": of_tracks})
+    assert applied.run().facts["apply"]["commit"] == fixed

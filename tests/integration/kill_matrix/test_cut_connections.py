@@ -145,7 +145,9 @@ class Cuts:
 
 
 @pytest.fixture(scope="module")
-def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+def matrix(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython
+) -> Iterator[Matrix]:
     with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "cut", warm_python) as made:
         yield made
 

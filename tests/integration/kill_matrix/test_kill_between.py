@@ -24,7 +24,9 @@ SHARD_ROWS = 2
 
 
 @pytest.fixture(scope="module")
-def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+def matrix(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython
+) -> Iterator[Matrix]:
     with matrix_of(Worlds(servers, tmp_path_factory.mktemp("worlds")), "between", warm_python) as made:
         yield made
 

@@ -42,7 +42,9 @@ def own_servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module")
-def matrix(own_servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Iterator[Matrix]:
+def matrix(
+    own_servers: Servers, tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython
+) -> Iterator[Matrix]:
     with matrix_of(Worlds(own_servers, tmp_path_factory.mktemp("worlds")), "restarted", warm_python) as made:
         yield made
 

@@ -78,7 +78,12 @@ def checkout(folder: Path) -> Path:
     for part in ("dags", "plugins", "feature_repo"):
         shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     remote = folder.parent / f"{folder.name}-origin.git"
-    as_ada = {**os.environ, "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Ada"}
+    as_ada = {
+        **os.environ,
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": "user.name",
+        "GIT_CONFIG_VALUE_0": "Ada",
+    }
     as_ada |= {"GIT_CONFIG_KEY_1": "user.email", "GIT_CONFIG_VALUE_1": "ada@localhost"}
     for command in (
         ("git", "init", "--quiet", "--bare", "--initial-branch=main", str(remote)),
@@ -95,7 +100,10 @@ def checkout(folder: Path) -> Path:
 def commits(repository: Path) -> str:
     """Return every commit and reference of a repository."""
     done = subprocess.run(
-        ["git", "-C", str(repository), "log", "--all", "--format=%H %D"], capture_output=True, text=True, check=True
+        ["git", "-C", str(repository), "log", "--all", "--format=%H %D"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -157,7 +165,9 @@ def test_the_page_leads_from_feast_init_to_both_dags(newcomer: Newcomer) -> None
 
 
 @pytest.mark.parametrize("fails", ["clone", "push"])
-def test_commands_pasted_after_a_failed_one_commit_and_push_nothing_elsewhere(tmp_path: Path, fails: str) -> None:
+def test_commands_pasted_after_a_failed_one_commit_and_push_nothing_elsewhere(
+    tmp_path: Path, fails: str
+) -> None:
     """Each block is pasted into a shell that goes on after an error, as a terminal does."""
     folder, own = tmp_path / "copy", tmp_path / "own.git"
     remote = checkout(folder)
@@ -166,7 +176,9 @@ def test_commands_pasted_after_a_failed_one_commit_and_push_nothing_elsewhere(tm
         (own / "hooks" / "pre-receive").write_text("#!/bin/sh\nexit 1\n")
         (own / "hooks" / "pre-receive").chmod(0o755)
     url = own.as_uri() if fails == "push" else (tmp_path / "missing.git").as_uri()
-    reader = Newcomer(folder, shell_of_the_page(tmp_path / "home", GIT_URL=url, GIT_LOGIN="me", GIT_TOKEN="guess"))
+    reader = Newcomer(
+        folder, shell_of_the_page(tmp_path / "home", GIT_URL=url, GIT_LOGIN="me", GIT_TOKEN="guess")
+    )
     programs = "airflow() { echo ran airflow; }; feast() { :; }\n"
     git_blocks = [one.script() for one in blocks(GUIDE) if one.kind == "bash" and "git -C" in one.content]
     exports = [one.script() for one in blocks(GUIDE) if "GIT_CEILING_DIRECTORIES" in one.content]

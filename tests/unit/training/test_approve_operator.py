@@ -121,7 +121,7 @@ def worse() -> tuple[ApproveOperator, Any]:
     candidate = {
         "version": "3",
         "subject": "Version 3?",
-        "body": "",
+        "body": "worse",
         "in_test": "3",
         "champion": "2",
         "champion_since": "",
@@ -153,7 +153,7 @@ def test_a_worse_model_that_is_approved_without_a_reason_is_asked_for_again(
     with pytest.raises(TaskDeferred):
         approve.execute_complete(context, event)
     assert questions[0]["subject"] == "Version 3?"
-    assert questions[-1]["line"] == "an approval needs a reason; waits for a person: Version 3?"
+    assert questions[-1]["line"] == "an approval needs a reason; waiting for approval: Version 3?"
 
 
 def test_a_worse_model_is_approved_with_a_reason_and_rejected_without_one(

@@ -29,6 +29,9 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelVersion]:
         metrics=lambda version: {"loss": 0.5},
     )
     monkeypatch.setattr(FindCandidateOperator, "registry", lambda self: registry)
+    record = SimpleNamespace(state=lambda: SimpleNamespace(current=found.get(CHAMPION), missing=None))
+    monkeypatch.setattr(FindCandidateOperator, "champion_record", lambda self, store: record)
+    monkeypatch.setattr("feature_ops.feast.hook.FeastHook.object_store", None)
 
     def away(conn_id: str) -> Any:
         raise OSError("https://ada:hunter2@git.example.com is away")

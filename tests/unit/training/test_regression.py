@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 import pytest
 
 from feature_ops.training.regression import REASON_LENGTH, AcceptedRegression

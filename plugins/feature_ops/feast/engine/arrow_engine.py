@@ -23,6 +23,7 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, PositiveInt
 
 from feature_ops.feast.engine.bounded_duckdb import Limits
+from feature_ops.feast.engine.checks import check_keys, check_values
 from feature_ops.feast.engine.fast_set import ViewColumns, why_stock, why_stock_by_types
 from feature_ops.feast.engine.key_order import in_key_order
 from feature_ops.feast.engine.latest import LatestRows
@@ -164,7 +165,10 @@ class ArrowEngine(LocalComputeEngine):  # type: ignore[misc]
             with_texts=keeps_texts(self.online_store),
         )
         began = time.monotonic()
+        # Before the first write: a load that fails at a later row would leave the earlier ones online.
+        check_keys(rows, encoder.join_keys, rows.limits.batch_rows)
         found = rows.find()
+        check_values(rows, found, encoder.features)
         progress = Progress(view.name, found.count, task.tqdm_builder, began)
 
         def told(done: _Written) -> None:

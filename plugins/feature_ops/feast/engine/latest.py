@@ -93,7 +93,7 @@ class LatestRows:
         columns[EVENT_TIME] = pads.field(self.event_time)
         if self.created_time:
             columns[CREATED_TIME] = pads.field(self.created_time)
-        scanner = self._scanner(self.dataset, columns, self._window(), _FILES_AT_ONCE)
+        scanner = self._scanner(self.dataset, columns, self.window(), _FILES_AT_ONCE)
         for rows, before, after in picked_rows(scanner, found.latest):
             size = self.limits.rows_per_batch(rows)
             for start in range(0, rows.num_rows, size):
@@ -111,7 +111,7 @@ class LatestRows:
         columns["event"] = pads.field(self.event_time).cast(pa.int64())
         if self.created_time:
             columns["created"] = pads.field(self.created_time).cast(pa.int64())
-        rows = self._window()
+        rows = self.window()
         if sought is not None:
             rows = rows & columns["k0"].isin(sought)
         return self._scanner(dataset, columns, rows, _NARROW_FILES_AT_ONCE)
@@ -146,7 +146,7 @@ class LatestRows:
             dataset, columns, rows, batch_rows=self.limits.batch_rows, files_at_once=files_at_once
         )
 
-    def _window(self) -> pads.Expression:
+    def window(self) -> pads.Expression:
         """Both ends are in it, as in Feast; in the column's own type, so that row groups can be left out."""
         kind = self.dataset.schema.field(self.event_time).type
         first = pa.scalar(_in_unit(self.start, kind.unit, up=True)).cast(kind)
