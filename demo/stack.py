@@ -221,7 +221,7 @@ class Stack:
             **quiet_variables(),
             "FEATURE_OPS_SOURCE_SCHEMES": json.dumps(["https", "s3", "file"]),
             "FEATURE_OPS_SOURCE_FOLDERS": json.dumps([str(self.inbox)]),
-            "FEATURE_OPS_ETL_EXAMPLE_URL": self.inbox_url("new_song.parquet"),
+            "FEATURE_OPS_ETL_EXAMPLE_URL": self.dataset_url("new_song.parquet"),
             "FEATURE_OPS_WATCH_INTERVAL": "2",
             "FEATURE_OPS_MLFLOW_TRACKING_URI": self.mlflow_url,
             "FEATURE_OPS_TEST_SERVICE_URL": self.model_url("test"),

@@ -1,4 +1,4 @@
-"""What Airflow's UI is told about the feature store."""
+"""The feature store in Airflow's UI: its page, its alert endpoint and the extra links of tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
 class FeatureStorePlugin(AirflowPlugin):
-    """Registers the page *Feature store* and the links from tasks to what they made."""
+    """Register the *Feature store* page and the links from tasks to what they made."""
 
     name = "feature_store"
     operator_extra_links = (GitCommitLink(), DvcVersionLink(), MlflowRunLink(), ModelPageLink())
@@ -32,8 +32,11 @@ class FeatureStorePlugin(AirflowPlugin):
     )
     external_views = (
         {
-            "name": "Feature store",
+            # Airflow's navigation has room for about ten letters.
+            "name": "Features",
             "href": f"{_BASE}{_PREFIX}/",
+            "icon": f"{_BASE}{_PREFIX}/icon.svg",
+            "icon_dark_mode": f"{_BASE}{_PREFIX}/icon-dark.svg",
             "destination": "nav",
             "url_route": "feature-store",
             "nav_top_level": True,

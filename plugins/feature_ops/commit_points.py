@@ -52,7 +52,6 @@ class CommitPoint(StrEnum):
     COMMIT_NOTED = "commit noted"
     # every step
     SUMMARY_TOLD = "summary told"
-    # every step that the page in Airflow shows
     STATUS_TOLD = "status told"
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class FeatureOpsError(Exception):
-    """Base of this package's errors. A task that raises one may be retried."""
+    """
+    Base of this package's errors. A task that raises one may be retried.
+
+    :param result: what the *Feature store* page shows of the failure beyond the message, plain JSON.
+    """
+
+    def __init__(self, message: str = "", result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = dict(result or {})
 
 
 class BadInputError(FeatureOpsError):

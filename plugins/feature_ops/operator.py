@@ -15,7 +15,7 @@ from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError, SupersededError
 from feature_ops.git.errors import GitError
 from feature_ops.masking import describe_unexpected, without_user_info
-from feature_ops.ui.status import State, tell
+from feature_ops.ui.status import State, report
 from feature_ops.upstream import MissingResultError, ReadsResults, leave_skipped
 from feature_ops.work_folder import without_scratch_paths
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Key of the XCom that a task leaves when it refuses its input, as opposed to one that could not do its work.
 REFUSED = "refused"
 _UNEXPECTED = "If a retry fails the same way, report this line with the traceback in the task's log"
+# Facts of any step that the page shows.
+_SHOWN = ("dataset", "source", "failed_views", "unchecked")
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,19 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
             raise AirflowFailException(str(error)) from None
         except BadInputError as error:
             line = for_users(str(error))
-            self._end(context, "failed", line)
+            self._end(context, "failed", line, error=error)
             # A git server that refuses the credentials, or a missing result, says nothing about the input.
             if "ti" in context and not isinstance(error, GitError | MissingResultError):
                 context["ti"].xcom_push(key=REFUSED, value=True)
             raise AirflowFailException(line) from None
         except NothingPendingError as nothing:
-            self._end(context, "skipped", str(nothing))
+            self._end(context, "skipped", str(nothing), error=nothing)
             leave_skipped(context, str(nothing))
             raise AirflowSkipException(str(nothing)) from None
         except FeatureOpsError as error:
             # Airflow logs the exception, too.
             error.args = (for_users(str(error)),)
-            self._end(context, "failed", str(error))
+            self._end(context, "failed", str(error), error=error)
             raise
         except Exception as error:
             self._end(context, "failed", f"{for_users(describe_unexpected(error))}. {_UNEXPECTED}")
@@ -86,27 +88,42 @@ class ReconcilingOperator(BaseOperator, ReadsResults):
         self._end(context, "success", outcome.summary, outcome)
         return outcome.facts
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """
-        Return what the page in Airflow shows of the step, as plain JSON; None if it shows nothing of it.
+        Return what the *Feature store* page shows of the step beyond its state and summary, as plain JSON.
+
+        A value under ``point`` goes to the ring buffer for charts and lists. The ``result`` of an error is
+        added to it.
 
         :param outcome: what the step did; None if it failed or had nothing to do.
         """
-        return None
+        facts = outcome.facts if outcome else {}
+        return {name: facts[name] for name in _SHOWN if name in facts}
 
     def _checked(self, context: Context) -> Outcome:
         self.require_results()
         return self.reconcile(context)
 
-    def _end(self, context: Context, state: State, line: str, outcome: Outcome | None = None) -> None:
+    def _end(
+        self,
+        context: Context,
+        state: State,
+        line: str,
+        outcome: Outcome | None = None,
+        error: FeatureOpsError | None = None,
+    ) -> None:
         summarize(context, line, logging.ERROR if state == "failed" else logging.INFO)
+        facts: dict[str, Any] = {}
         try:
-            facts = self.status(outcome)
-        except Exception as error:
-            log.warning("The page in Airflow is not told of this: %s (%s)", error, type(error).__name__)
-            return
-        if facts is not None:
-            tell(self, context, state, line, facts)
+            facts |= self.status(outcome)
+        except Exception as failure:
+            log.warning(
+                "The Feature store page shows no details of this ending: %s (%s)",
+                failure,
+                type(failure).__name__,
+            )
+        facts |= error.result if error else {}
+        report(self, context, state, line, facts, refused=isinstance(error, BadInputError))
 
 
 def for_users(line: str) -> str:

@@ -185,6 +185,10 @@ class Settings(BaseSettings):
         "@daily", description="Cron or @preset of the DAG that compares a dataset's copies."
     )
 
+    drift_schedule: str | None = Field(
+        "@hourly", description="Cron or @preset of the DAG that records drift; None to run it manually."
+    )
+
     data_old_after: float = Field(
         86400.0, gt=0, description="Seconds without a load after which the page calls a view's data old."
     )

@@ -48,10 +48,6 @@ class Needs:
         return f"lacks {', '.join(lacking)}" if lacking else None
 
 
-class MissingResultError(BadInputError):
-    """An upstream task has no result, or only a part of it."""
-
-
 class ReadsResults:
     """
     Mixin of operators that read the results of upstream tasks.
@@ -84,19 +80,20 @@ class ReadsResults:
         """Return what this run of the task needs: all that is declared, unless a subclass knows better."""
         return self.needs
 
-    def missing_results(self) -> list[str]:
-        """Return one sentence for each result that is missing or incomplete."""
-        return [sentence for name, needs in self.needed().items() if (sentence := self._missing(name, needs))]
+    def missing_result(self) -> str | None:
+        """Return what is wrong with the first result that is missing or incomplete, None if all are there."""
+        lines = (self._missing(name, needs) for name, needs in self.needed().items())
+        return next((line for line in lines if line), None)
 
     def require_results(self) -> None:
         """
         Check that every result exists that the task needs.
 
-        :raises MissingResultError: names the tasks to clear.
+        :raises BadInputError: names the task to clear, which clears what follows it as well.
         """
-        missing = self.missing_results()
+        missing = self.missing_result()
         if missing:
-            raise MissingResultError("; ".join([*missing, "nothing was changed"]))
+            raise BadInputError(missing)
 
     def first_task(self) -> str:
         """Return the task in which the chain of results begins: the one to clear for a new comparison."""
@@ -116,7 +113,10 @@ class ReadsResults:
         if problem is None:
             return None
         me, tasks = f"`{getattr(self, 'task_id', '')}`", self.named(name)
-        return f"{me} needs the result of {tasks}, which {problem}: clear {tasks} and the tasks after it"
+        return (
+            f"{me} needs the result of {tasks}, which {problem}: clear {tasks} and the tasks after it. "
+            "Nothing was changed"
+        )
 
 
 def was_skipped(result: Any) -> bool:

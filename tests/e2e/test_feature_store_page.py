@@ -41,8 +41,8 @@ def airflow(scene: Scene, browser: Browser) -> Iterator[Page]:
 def page(scene: Scene, airflow: Page) -> FrameLocator:
     """The page, as the navigation leads to it."""
     airflow.goto(scene.stack.airflow_url)
-    airflow.get_by_role("link", name="Feature store").click()
-    frame = airflow.frame_locator("iframe[title='Feature store']")
+    airflow.get_by_role("link", name="Features").click()
+    frame = airflow.frame_locator("iframe[title='Features']")
     expect(frame.get_by_role("heading", name="Feature store", level=1)).to_be_visible(timeout=SOON)
     return frame
 
@@ -64,7 +64,22 @@ def test_views_are_shown_as_they_are_online(scene: Scene, page: FrameLocator) ->
     expect(row).to_contain_text(f"{len(features)} features")
     expect(row).to_contain_text("fresh")
     expect(row.locator("time").first).to_have_attribute("datetime", newest.isoformat())
-    expect(part(page, "runs")).to_contain_text(re.compile("rows? materialized into song_properties"))
+    etl = part(page, "pipelines").locator(f"[data-dag={DAG_ID}]")
+    expect(etl.locator(".lead")).to_have_text(re.compile(r"\w"))
+    expect(etl.locator(".strip a")).not_to_have_count(0)
+    part(page, "views").get_by_text("Features of song_properties").click()
+    row = part(page, "views").get_by_role("row").filter(has_text=features[0].name).first
+    expect(row).to_contain_text(str(features[0].dtype))
+    expect(row).to_contain_text("serving_fs")
+    expect(page.locator("[data-chart=loads] .bar")).not_to_have_count(0)
+
+
+def test_the_navigation_shows_the_page_with_its_icon(airflow: Page, page: FrameLocator) -> None:
+    entry = airflow.get_by_role("link", name="Features")
+    expect(entry).to_have_text("Features")
+    icon = entry.locator("img")
+    expect(icon).to_have_js_property("complete", True)
+    assert icon.evaluate("image => image.naturalWidth") > 0
 
 
 def test_models_are_those_that_answer(scene: Scene, page: FrameLocator) -> None:
@@ -82,7 +97,7 @@ def test_a_commit_that_fails_is_told_with_its_reason_until_it_is_mended(
     before = part(page, "commits").locator(".commit").first.inner_text()
     push = scene.data_scientist.push("Break the page", {SERVICE: lambda text: f"{text}\nserving_fs = (\n"})
     scene.follow(push)
-    notice = page.get_by_role("alert").filter(has_text="A commit is not applied")
+    notice = page.get_by_role("alert").filter(has_text="Commit not applied")
     expect(notice).to_contain_text("Break the page")
     expect(notice).to_contain_text("feature_service.py:")
     expect(part(page, "commits").locator(".commit").first).to_have_text(before)
@@ -111,7 +126,7 @@ def test_what_waits_for_a_person_is_shown_and_leads_to_the_question(
 
     scene.decide(run_id, "Reject", why="only looking")
     airflow.go_back()
-    frame = airflow.frame_locator("iframe[title='Feature store']")
+    frame = airflow.frame_locator("iframe[title='Features']")
     expect(part(frame, "models")).to_be_visible(timeout=SOON)
     expect(frame.locator(f"a[href*='{quote(run_id, safe='')}'][class*=primary]")).to_have_count(
         0, timeout=SOON
@@ -124,7 +139,7 @@ def told(scene: Scene, airflow: Page, **changes: object) -> FrameLocator:
     airflow.route(address, lambda route: route.fulfill(json={**route.fetch().json(), **changes}))
     try:
         airflow.goto(f"{scene.stack.airflow_url}/plugin/feature-store")
-        frame = airflow.frame_locator("iframe[title='Feature store']")
+        frame = airflow.frame_locator("iframe[title='Features']")
         expect(frame.get_by_role("heading", name="Feature store", level=1)).to_be_visible(timeout=SOON)
         return frame
     finally:
@@ -133,15 +148,15 @@ def told(scene: Scene, airflow: Page, **changes: object) -> FrameLocator:
 
 def test_old_data_are_told_with_the_dag_to_look_at(scene: Scene, airflow: Page) -> None:
     page = told(scene, airflow, old_after=0.001)
-    notice = page.get_by_role("status").filter(has_text="Data is old")
-    expect(notice).to_contain_text("song_properties: nothing was loaded")
+    notice = page.get_by_role("status").filter(has_text="Stale data")
+    expect(notice).to_contain_text("song_properties: no load for")
     expect(notice.get_by_role("link", name=DAG_ID)).to_have_attribute("href", re.compile(f"/dags/{DAG_ID}$"))
-    expect(part(page, "views").get_by_role("row").filter(has_text="song_properties")).to_contain_text("old")
+    expect(part(page, "views").get_by_role("row").filter(has_text="song_properties")).to_contain_text("stale")
 
 
 def test_an_empty_store_says_what_to_do(scene: Scene, airflow: Page) -> None:
-    nothing = {"applied": None, "failed": None, "newest": None}
-    page = told(scene, airflow, views=[], models=[], commits=nothing)
+    nothing = {"applied": None, "evaluated": [], "newest": None}
+    page = told(scene, airflow, views=[], models=[], pipelines=[], commits=nothing)
     expect(part(page, "empty")).to_contain_text("Trigger the DAG that loads a dataset")
     for dag_id in (DAG_ID, TRAINING_DAG_ID):
         expect(part(page, "empty").locator(f"a[href$='/dags/{dag_id}']")).to_be_visible()
@@ -178,10 +193,10 @@ def test_a_stranger_is_refused(scene: Scene) -> None:
     for path in ("/", "/status", "/page.js"):
         answer = requests.get(f"{url}{path}", timeout=10)
         assert answer.status_code == 401
-        assert answer.json()["detail"].startswith("You are not signed in")
+        assert answer.json()["detail"].startswith("Signed out")
     wrong = requests.get(f"{url}/status", headers={"Authorization": "Bearer wrong"}, timeout=10)
     assert wrong.status_code == 403
-    assert wrong.json()["detail"].startswith("You may not see this page")
+    assert wrong.json()["detail"].startswith("Access denied")
 
 
 def test_the_page_says_so_when_the_object_store_does_not_answer(scene: Scene, page: FrameLocator) -> None:
@@ -189,8 +204,10 @@ def test_the_page_says_so_when_the_object_store_does_not_answer(scene: Scene, pa
     store = next(child.process for child in children if child.name == "object-store")
     os.kill(store.pid, signal.SIGSTOP)
     try:
-        notice = page.get_by_role("alert").filter(has_text="The object store can't be read")
-        expect(notice).to_contain_text("does not answer", timeout=2 * SOON)
+        notice = page.get_by_role("alert").filter(has_text="Object store not readable")
+        expect(notice).to_contain_text(
+            re.compile("does not (answer|respond)|did not respond"), timeout=2 * SOON
+        )
         # What was read before stays.
         expect(part(page, "views")).to_contain_text("song_properties")
     finally:

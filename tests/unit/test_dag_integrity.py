@@ -85,6 +85,7 @@ print(json.dumps({
     assert loaded["evaluated_by"] == "continuous_training"
     assert loaded["dags"]["song_properties_check"] == ["check_copies"]
     assert loaded["dags"]["promote_model"] == ["find_candidate", "approve", "promote"]
+    assert loaded["dags"]["model_drift"] == ["measure_drift"]
 
 
 def test_schedule_and_its_dataset_come_from_settings(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ NO_RESULT = object()
 @pytest.fixture(autouse=True)
 def no_status(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is reported to the page in Airflow."""
-    monkeypatch.setattr("feature_ops.operator.tell", lambda *_: None)
+    monkeypatch.setattr("feature_ops.operator.report", lambda *_, **__: None)
 
 
 def complete(needs: Needs) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class World:
 
     # As feature_ops.ui.status.tell.
 
-    def tell(self, operator: Any, context: Any, state: str, *_: Any) -> None:
+    def tell(self, operator: Any, context: Any, state: str, *_: Any, **__: Any) -> None:
         if state != "success":
             self.acts.append(f"reported {operator.task_id} {state}")
 
@@ -113,7 +113,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("feature_ops.training.deployment.announce", lambda *_: None)
     monkeypatch.setattr("feature_ops.training.model_registry.ModelRegistry", lambda *_: world)
     # The page in Airflow goes on showing the newer run.
-    monkeypatch.setattr("feature_ops.operator.tell", world.tell)
+    monkeypatch.setattr("feature_ops.operator.report", world.tell)
     for name in ("FEATURE_OPS_TEST_SERVICE_URL", "FEATURE_OPS_PRODUCTION_SERVICE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", "http://mlflow.invalid")

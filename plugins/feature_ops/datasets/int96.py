@@ -7,7 +7,7 @@ Arrow reads them as microseconds and drops the rest without notice, or as nanose
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_ops.datasets.plain_arrays import is_list
 
@@ -26,28 +26,39 @@ def int96_columns(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
 
 def with_lost_digits(batch: pa.RecordBatch, nanoseconds: pa.RecordBatch) -> pa.RecordBatch:
     """
-    Return a batch read as microseconds, but as nanoseconds those columns that lost digits.
+    Return a batch read as microseconds; columns that lost digits hold nanoseconds where they did, else null.
+
+    So the cast to microseconds, which follows, refuses exactly these values.
 
     :param nanoseconds: the same rows of its INT96 columns, read as nanoseconds.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for name, precise in zip(nanoseconds.schema.names, nanoseconds.columns, strict=True):
         position = batch.schema.get_field_index(name)
-        if _loses_digits(batch.column(position), precise):
-            batch = batch.set_column(position, name, precise)
+        lost = _lost_digits(batch.column(position), precise)
+        if not lost.any():
+            continue
+        if not is_list(precise.type):
+            precise = pc.if_else(pa.array(lost), precise, None)
+        batch = batch.set_column(position, name, precise)
     return batch
 
 
-def _loses_digits(microseconds: pa.Array, nanoseconds: pa.Array) -> bool:
+def _lost_digits(microseconds: pa.Array, nanoseconds: pa.Array) -> Any:
+    """Return for each value whether it lost digits, as an array of numpy."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     while is_list(microseconds.type):
         microseconds, nanoseconds = pc.list_flatten(microseconds), pc.list_flatten(nanoseconds)
     if not pa.types.is_timestamp(microseconds.type):
-        return False
+        return np.zeros(0, bool)
     coarse, fine = (
         times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         for times in (microseconds, nanoseconds)
     )
     # Both wrap around modulo 2^64, so that their difference does not.
-    return bool((fine - coarse * 1000).any())
+    return fine - coarse * 1000 != 0

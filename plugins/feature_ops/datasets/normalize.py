@@ -123,7 +123,7 @@ class Normalized:
     @classmethod
     def of_json(cls, path: Path, found: Mapping[str, Any]) -> Self:
         """Return what :meth:`to_json` was made of."""
-        layout = {
+        layout: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in found["layout"].items()
         }

@@ -115,6 +115,11 @@ class ValidateOperator(ReconcilingOperator):
             facts = validation.run(folder)
         return Outcome(_summary(facts), facts)
 
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
+        """The file, and what is new in it; a refused file is in the error's result."""
+        told = {"dataset": self.dataset.name, "source": self.ingested["source"]}
+        return {**told, **{name: outcome.facts[name] for name in ("new", "known") if outcome}}
+
 
 def _map_index(context: Context) -> int:
     """Return the index of a mapped task; -1 if it is not mapped."""

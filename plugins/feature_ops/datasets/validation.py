@@ -26,6 +26,7 @@ from feature_ops.datasets.violations import Violations
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import Settings
+from feature_ops.ui.quarantine import quarantined
 
 log = logging.getLogger(__name__)
 
@@ -248,5 +249,6 @@ class Validation:
         more = f"; and {len(wrong) - _SHOWN} more (see the report)" if len(wrong) > _SHOWN else ""
         raise BadInputError(
             f"{self.source} is refused: {shown}{more}. Correct the file and trigger a new run; "
-            f"report, kept for {self.settings.quarantine_days} days: {quarantine}/{REPORT_FILE}"
+            f"report, kept for {self.settings.quarantine_days} days: {quarantine}/{REPORT_FILE}",
+            quarantined(self.dataset.name, self.source, wrong, f"{quarantine}/{REPORT_FILE}"),
         )

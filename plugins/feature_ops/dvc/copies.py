@@ -42,7 +42,9 @@ class FileCopies:
     @property
     def sources(self) -> list[str]:
         """The copies that have the size that the pointer names."""
-        return [copy.uri for copy in (self.accepted, self.remote, self.history) if self._is_whole(copy)]
+        return [
+            copy.uri for copy in (self.accepted, self.remote, self.history) if copy and self._is_whole(copy)
+        ]
 
     @property
     def damaged(self) -> list[StoredObject]:

@@ -228,7 +228,7 @@ class UploadToS3Operator(DvcOperator):
         summary = self._summary(uploaded, restored, copies)
         return Outcome(summary, {"uploaded": uploaded, "commit": repository.head})
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """What a user must fix."""
         return self.copies_status()
 
@@ -270,7 +270,7 @@ class CheckCopiesOperator(DvcOperator):
             )
         return Outcome(line, {"restored": restored, "commit": commit})
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """What a user must fix."""
         return self.copies_status()
 

@@ -86,6 +86,12 @@ class ResolveCommitsOperator(ReconcilingOperator):
             },
         )
 
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
+        """The commit that the run evaluates, and the one that is applied."""
+        facts = outcome.facts if outcome else {}
+        told = {name: facts[name] for name in (*_COMMIT, "applied") if name in facts}
+        return {"step": "resolve", "revision": self.revision.strip(), **told} if told else {}
+
 
 class DiffFeatureServiceOperator(ReconcilingOperator):
     """
@@ -140,13 +146,13 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
                 return self._nothing(f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning")
             return self._compare(new, old)
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The commit and what it changes."""
-        if self.missing_results():
-            return None
+        if self.missing_result():
+            return {}
         told = ("needed", "verdict", "summary", "changes", "services")
         changes = {name: outcome.facts[name] for name in told} if outcome else {}
-        return {**self._commit(), "applied": self.resolved["applied"], **changes}
+        return {"step": "diff", **self._commit(), "applied": self.resolved["applied"], **changes}
 
     def _commit(self) -> dict[str, Any]:
         return {name: self.resolved.get(name) for name in _COMMIT}
@@ -304,6 +310,10 @@ class ChangedOperator(ReconcilingOperator):
             raise NothingPendingError(f"{why}; {summary}")
         return Outcome(f"to apply: {summary}", {"commit": self.diff["commit"]})
 
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
+        """Whether the commit is applied, is shown with the commit."""
+        return {"step": "changed", **{name: self.diff.get(name) for name in _COMMIT}}
+
 
 class ApplyOperator(ReconcilingOperator):
     """
@@ -384,9 +394,9 @@ class ApplyOperator(ReconcilingOperator):
             },
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The commit and what it changed."""
-        if self.missing_results():
-            return None
+        if self.missing_result():
+            return {}
         told = (*_COMMIT, "verdict", "summary", "changes", "services")
-        return {name: self.diff.get(name) for name in told}
+        return {"step": "apply", **{name: self.diff.get(name) for name in told}}

@@ -103,9 +103,12 @@ class MaterializeIncrementalOperator(ReconcilingOperator):
         self._announce(context, outcome.facts)
         return outcome
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """What was loaded, and the dataset's views as they are now."""
-        return _views_status(outcome, self._opened, [self.dataset], self._failures)
+        from feature_ops.ui.views import load_point
+
+        told = _views_status(outcome, self._opened, [self.dataset], self._failures)
+        return {**told, "point": load_point(self.dataset.name, told)}
 
     def _facts(self, done: Materialization) -> dict[str, Any]:
         return {
@@ -209,7 +212,7 @@ class BackfillOperator(ReconcilingOperator):
             },
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """What was written, and the datasets' views as they are now."""
         return _views_status(outcome, self._opened, self.datasets, self._failures)
 
@@ -253,7 +256,7 @@ class VerifyOnlineOperator(ReconcilingOperator):
             {"keys": keys, "features": features, "unchecked": unchecked},
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """What was compared, and which features were not (``unchecked``)."""
         return {"verified": self.dataset.name, **(outcome.facts if outcome else {})}
 
@@ -272,17 +275,18 @@ def _views_status(
     failures: LoadFailures,
 ) -> Mapping[str, Any]:
     """Return what the page in Airflow shows, also where nothing was to be loaded: definitions may be new."""
-    from feature_ops.ui.views import views_online
+    from feature_ops.ui.views import store_now
 
     told: dict[str, Any] = {
         "datasets": [dataset.name for dataset in datasets],
         "failed_views": failures.facts(),
     }
     if outcome:
-        told |= {name: outcome.facts.get(name) for name in ("rows", "seconds", "window", "views")}
+        shown = ("rows", "seconds", "window", "views", "failed_views")
+        told |= {name: outcome.facts[name] for name in shown if name in outcome.facts}
     if opened:
         try:
-            told["online"] = [view for dataset in datasets for view in views_online(*opened, dataset)]
+            told |= store_now(*opened, datasets)
         except Exception:
             # What has failed a step may fail this, too; that it failed is to be told all the same.
             if outcome:

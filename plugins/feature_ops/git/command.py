@@ -179,6 +179,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
+
 def batch_contents(output: bytes) -> list[bytes]:
     """Return the contents in the output of ``git cat-file --batch``."""
     contents, position = [], 0

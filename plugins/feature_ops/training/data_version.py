@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from feature_ops.dvc.pointers import DATA_FILE
+from feature_ops.object_store_failures import ObjectStoreRefusedError
 from feature_ops.settings import get_settings
 
 if TYPE_CHECKING:
     from feature_ops.feast.diff.definitions import Definitions
     from feature_ops.object_store import ObjectStore, StoredObject
     from feature_ops.training.declaration import Model
+
+log = logging.getLogger(__name__)
 
 _PARQUET = (".parquet", ".parq", ".pq")
 _WILDCARD = re.compile(r"[*?[]")
@@ -24,7 +28,7 @@ def data_version(definitions: Definitions, model: Model, store: ObjectStore) -> 
     Return the version (20 hex digits) of the data that a model is trained on.
 
     It covers the parquet files behind its feature service, and every file at the ``s3://`` addresses among
-    its arguments, such as labels. The content of sources elsewhere is not covered.
+    its arguments, such as labels. What is not on the object store of the history is not covered.
 
     :param definitions: those of the commit that is trained; no code of the commit runs.
     :raises KeyError: the commit does not define the model's feature service.
@@ -64,7 +68,14 @@ def files_at(uri: str, store: ObjectStore, suffixes: tuple[str, ...] = ("",)) ->
             return fnmatchcase(file.uri, uri)
         return file.uri.startswith(folder) and file.name.endswith(suffixes)
 
-    return [file for file in store.list(prefix) if counts(file)]
+    try:
+        return [file for file in store.list(prefix) if counts(file)]
+    except ObjectStoreRefusedError as error:
+        if uri.startswith(f"{get_settings().storage_uri}/"):
+            raise
+        # Another store's, which only the training has the credentials of: it reports what is wrong.
+        log.warning("The data version does not cover %s: %s", uri, error)
+        return []
 
 
 def _identity(file: StoredObject) -> str:

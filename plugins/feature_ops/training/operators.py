@@ -65,9 +65,9 @@ class TrainingOperator(ReconcilingOperator):
         body = FeastHook().object_store.client.get_object(Bucket=bucket, Key=key)["Body"]
         return TrainingResult.read(body.read(), uri)
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The model that the step worked on, and what it is made of."""
-        told = ("commit", "run_id", "version", "metrics")
+        told = ("commit", "run_id", "version", "metrics", "accepted_regression")
         return {"model": self.model.name, **{n: outcome.facts.get(n) for n in told if outcome}}
 
     def recipe(self, facts: Mapping[str, Any]) -> Recipe:
@@ -395,13 +395,13 @@ class EvaluateOperator(TrainingOperator):
             else "no champion to compare with"
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The model that was judged, also where it was refused."""
-        if self.missing_results():
-            return None
+        if self.missing_result():
+            return {}
         told = {name: self.trained.get(name) for name in ("commit", "run_id", "metrics")}
         accepted = outcome.facts.get("accepted_regression") if outcome else None
-        return {**(super().status(outcome) or {}), **told, "accepted_regression": accepted}
+        return {**super().status(outcome), **told, "accepted_regression": accepted}
 
 
 class RegisterOperator(TrainingOperator):
@@ -499,11 +499,11 @@ class DeployTestOperator(TrainingOperator):
             },
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The model's versions that answer."""
         from feature_ops.ui.models import aliases
 
-        told = super().status(outcome) or {}
+        told = super().status(outcome)
         if outcome is None:
             return told
         missing = outcome.facts["champion_missing"]

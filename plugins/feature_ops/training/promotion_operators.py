@@ -20,6 +20,7 @@ from feature_ops.training.declaration import Model
 from feature_ops.training.operators import TrainingOperator
 from feature_ops.training.regression import AcceptedRegression
 from feature_ops.ui.links import ModelPageLink
+from feature_ops.ui.status import report
 from feature_ops.upstream import Needs, ReadsResults
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class FindCandidateOperator(TrainingOperator):
             },
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
-        """Nothing: what waits for a person is known to Airflow itself."""
-        return None
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
+        """No more than its line: Airflow itself lists what waits for approval."""
+        return {}
 
     def _candidate(self, registry: ModelRegistry, in_test: ModelVersion | None) -> ModelVersion:
         wanted = self.version.strip()
@@ -171,7 +172,9 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
             self.require_results()
         if not get_settings().auto_approve:
             return self._ask(context)
-        summarize(context, f"approved, since {AUTO_APPROVE} is on")
+        line = f"approved, since {AUTO_APPROVE} is on"
+        summarize(context, line)
+        report(self, context, "success", line)
         accepted = AcceptedRegression.of_facts(self.candidate)
         return Approval.of(asked(self.candidate), AUTO_APPROVE, accepted.reason if accepted else "").to_json()
 
@@ -228,6 +231,7 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if ended:
             line = f"version {version} is not promoted: {ended}"
             summarize(context, line)
+            report(self, context, "skipped", line)
             raise AirflowSkipException(line)
         said = self._said(event)
         option = "approved" if event.get("chosen_options") == [self.APPROVE] else "rejected"
@@ -240,8 +244,10 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if option == "approved" and (self.candidate or {}).get("reason_required") and not said["why"]:
             # An answer by API, which Airflow does not check: the question is asked again.
             self._ask(context, "an approval needs a reason; ")
+        line = f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}"
         # Before Airflow's own part, which leaves by an exception where the rest is to be skipped.
-        summarize(context, f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}")
+        summarize(context, line)
+        report(self, context, "success" if option == "approved" else "skipped", line)
         super().execute_complete(context, event)
         return Approval.of(question, said["by"], said["why"], event["responded_at"]).to_json()
 
@@ -345,11 +351,11 @@ class PromoteOperator(TrainingOperator):
             },
         )
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The model's versions that answer, and who decided."""
         from feature_ops.ui.models import aliases
 
-        told = super().status(outcome) or {}
+        told = super().status(outcome)
         if outcome is None:
             return told
         decided = {name: outcome.facts[name] for name in ("by", "why", "instead_of")}

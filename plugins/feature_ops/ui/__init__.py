@@ -1,1 +1,1 @@
-"""The page in Airflow: what steps tell it, how it is put together, and the app that serves it."""
+"""The *Feature store* page in Airflow: the status store, the view model and the app that serves both."""

@@ -1,4 +1,4 @@
-"""What the page in Airflow shows of a model: told by the steps that move its aliases."""
+"""What the *Feature store* page shows of deployed models; collected by the steps that move aliases."""
 
 from __future__ import annotations
 

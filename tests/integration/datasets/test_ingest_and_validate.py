@@ -144,6 +144,9 @@ def test_d11_a_bad_file_goes_to_quarantine_with_a_report_and_changes_nothing(
          "rows": [{"row": 2, "value": "-7"}]}
     ]  # fmt: skip
     assert steps.rows() == []
+    status = json.loads(steps.read(f"{steps.storage_uri}/_status/adhoc_airflow/validate.json"))
+    shown = status["points"][0]["values"]["quarantine"]
+    assert (shown["source"], shown["rules"], shown["report_uri"]) == (url, 1, report_uri)
 
 
 @pytest.mark.parametrize(

@@ -99,21 +99,6 @@ def test_what_is_not_supported_is_refused_with_all_reasons_before_apply(applied:
     assert applied.state.begun is None
 
 
-def test_a_deployment_that_reads_each_version_by_itself_applies_no_change(applied: Changes) -> None:
-    file = applied.repo / "feature_store.yaml"
-    setting = "registry_type: sql\n  enable_online_feature_view_versioning: true\n"
-    file.write_text(file.read_text().replace("registry_type: sql\n", setting))
-    assert applied.run().skipped, "nothing changed, so nothing is refused"
-    applied.push("Drop plays", {"feature_service.py": WITHOUT_PLAYS})
-
-    with pytest.raises(
-        AirflowFailException, match=r"cannot be applied: feature_store.yaml sets `enable_online"
-    ):
-        applied.run()
-
-    assert applied.served() == ["energy", "plays"]
-
-
 def test_an_older_revision_is_the_way_back(applied: Changes) -> None:
     first = applied.state.applied
     assert first

@@ -171,6 +171,8 @@ def team(
     monkeypatch.setenv("FEATURE_OPS_MLFLOW_TRACKING_URI", mlflow_database)
     monkeypatch.setenv("FEATURE_OPS_TEST_SERVICE_URL", service.url)
     get_settings.cache_clear()
+    applied.dataset_uri = f"{get_settings().storage_uri}/tracks/"
+    applied.push("Read the tracks", {"features.py": applied.features})
     yield Team(applied, registry, service)
     service.close()
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from feast import Entity, FeatureView, Field, ValueType
-from feast.types import Array, Float32, Int32, Int64, String
+from feast.types import Float32, Int32, String
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.operators import BackfillOperator, MaterializeIncrementalOperator

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from feast.types import Float32, Int64, String
 
 from feature_ops.datasets.dataset import Column, ColumnType, Dataset
 from feature_ops.exceptions import BadInputError
+from feature_ops.feast.ledger import FileSpan, Ledger
 from feature_ops.feast.served import ServedFeature, ServedView, served_views
 from feature_ops.feast.views import views_of
+from feature_ops.ui.views import store_now
 
 PLACE = "s3://somewhere/trips/"
 DRIVER = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
@@ -134,3 +137,30 @@ def test_a_label_view_is_not_loaded_since_labels_are_pushed(applied: Callable[..
     assert [view.name for view in views_of(store, PLACE)] == ["trips"]
     with pytest.raises(BadInputError, match="labels reads s3://labels/ and is a label view, which is only"):
         views_of(store, "s3://labels/")
+
+
+def test_the_page_shows_types_and_what_services_and_on_demand_views_read(
+    applied: Callable[..., FeatureStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dataset, "uri", PLACE)
+    store = applied(FeatureService(name="computed", features=[per_km, TRIPS[["seats"]]]))
+    ledger, at = Ledger(f"sqlite:///{tmp_path}/registry.db"), datetime(2026, 1, 1, tzinfo=UTC)
+    ledger.record("trips", "trips", [FileSpan("a", 7, at, at), FileSpan("b", 3, None, None)], "run 1")
+
+    shown = store_now(store, ledger, [dataset()])
+    (view,) = shown["online"]
+    assert (view["keys"], view["rows"], view["files"], view["newest_event"]) == (
+        ["driver_id"],
+        10,
+        2,
+        "2026-01-01T00:00:00+00:00",
+    )
+    assert view["features"] == [{"name": "distance", "type": "Float32"}, {"name": "seats", "type": "Int64"}]
+    assert [(one["name"], one["features"]) for one in shown["services"]] == [
+        ("computed", ["per_km:per_km", "trips:seats"])
+    ]
+    assert [(one["name"], one["reads"]) for one in shown["on_demand_views"]] == [
+        ("per_km", ["trips:distance"])
+    ]
+    # It is stored as JSON.
+    assert json.loads(json.dumps(shown)) == shown

@@ -42,9 +42,12 @@ def worth_a_kill(moments: list[Moment]) -> list[Moment]:
     """
     Return the moments between which something changes outside.
 
-    Before a point is the same as after the one before it, so only the first ``before`` counts.
+    Before a point is the same as after the one before it, so only the first ``before`` counts. Every step
+    reports its status by the same code: one kill there stands for all.
     """
-    return list(dict.fromkeys([moments[0], *(moment for moment in moments if moment[2] == AFTER)]))
+    ends = [moment for moment in moments if moment[2] == AFTER]
+    repeated = [moment for moment in ends if moment[1] is CommitPoint.STATUS_TOLD][1:]
+    return list(dict.fromkeys([moments[0], *(moment for moment in ends if moment not in repeated)]))
 
 
 @dataclass(frozen=True)

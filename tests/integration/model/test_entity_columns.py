@@ -26,7 +26,7 @@ from feast.types import Float32, Float64, String
 from jukebox.errors import TrainingError
 from jukebox.serving.problems import RefusedError
 from jukebox.training_set import Features
-from tests.unit.model.serving_parts import FeatureRepository
+from tests.unit.model.serving_parts import SEEN, FeatureRepository
 from tests.unit.model.test_serving_features import reader
 
 SONG = Entity(name="music", join_keys=["spotify_id"], value_type=ValueType.STRING)
@@ -89,12 +89,11 @@ def test_a_feature_of_no_entity_is_served_with_those_of_a_song(
         view(repository, "world"),
     )
     store = apply(repository, songs, world, service=[songs, world])
-    rows = pd.DataFrame({"__dummy_id": [""], "energy": [0.25], "event_timestamp": [pd.Timestamp.now("UTC")]})
-    store.write_to_online_store("world", rows)
+    store.materialize(SEEN - timedelta(days=1), SEEN + timedelta(days=1), ["world"])
     assert len(Features(str(repository.folder)).of_service("fs")) == 2
     (full,) = reader(repository, tmp_path, ["song_properties:energy", "world:energy"]).read(["full"])
     assert full is not None
-    assert full.values == [pytest.approx(0.8), 0.25]
+    assert full.values == [pytest.approx(0.8), 0.0]
 
 
 @pytest.mark.parametrize("case", ["another key", "a value of the request", "no key"])

@@ -18,6 +18,7 @@ from feature_ops.feast.diff.kinds import (
     STREAM_FEATURE_VIEW,
 )
 from feature_ops.object_store import StoredObject
+from feature_ops.object_store_failures import ObjectStoreRefusedError
 from feature_ops.settings import get_settings
 from feature_ops.training.data_version import data_version, files_at
 from feature_ops.training.declaration import Model
@@ -172,6 +173,31 @@ def test_what_the_steps_keep_in_the_bucket_is_no_data(kind: str) -> None:
     before = version(store, SOURCES[kind])
     store.etags["s3://data/_training/toy/run/new.parquet"] = "1"
     assert version(store, SOURCES[kind]) == before
+
+
+class RefusingStore(StoreStandIn):
+    """An object store that has only one of the buckets."""
+
+    def list(self, prefix_uri: str) -> Iterator[StoredObject]:
+        if not prefix_uri.startswith("s3://labels/"):
+            raise ObjectStoreRefusedError("there is no such bucket", "NoSuchBucket")
+        return super().list(prefix_uri)
+
+
+def test_a_bucket_of_another_store_does_not_fail_and_our_own_does() -> None:
+    store = RefusingStore("s3://labels/labels.csv")
+    labels = Model(
+        name="toy",
+        feature_service="fs",
+        command=("-m", "toy"),
+        arguments={"labels": "s3://labels/labels.csv"},
+    )
+    elsewhere = definitions({FEATURE_VIEW: {"v": view("s3://elsewhere/tracks/")}})
+    before = version(store, elsewhere, labels)
+    store.etags["s3://labels/labels.csv"] = "2"
+    assert version(store, elsewhere, labels) != before
+    with pytest.raises(ObjectStoreRefusedError):
+        version(store, TRACKS, labels)
 
 
 @pytest.mark.parametrize("uri", ["data/tracks.parquet", "file:///data/tracks.parquet", "gs://data/tracks/"])

@@ -26,13 +26,14 @@ def stranger() -> TestClient:
 def test_a_stranger_is_refused_in_words(stranger: TestClient, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 401
-    assert answer.json()["detail"].startswith("You are not signed in. Sign in to Airflow first")
+    assert answer.json()["detail"].startswith("Signed out. Sign in to Airflow")
 
 
 def test_a_strangers_browser_gets_a_page_that_says_so(stranger: TestClient) -> None:
     answer = stranger.get("/", headers={"Accept": "text/html"})
     assert answer.status_code == 401
-    assert "<h1>You are not signed in</h1>" in answer.text
+    assert "<h1>Signed out</h1>" in answer.text
+    assert "sha256-" in answer.headers["Content-Security-Policy"]
 
 
 def test_the_page_has_all_it_needs_with_it() -> None:

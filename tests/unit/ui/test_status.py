@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from feature_ops.exceptions import BadInputError, NothingPendingError
+from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError
 from feature_ops.operator import Outcome, ReconcilingOperator
 from feature_ops.ui import status
 from feature_ops.ui.status import Ending, TaskStatus
@@ -50,17 +53,10 @@ class Step(ReconcilingOperator):
             raise self.ending
         return self.ending
 
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
+    def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         if outcome and outcome.facts.get("broken"):
             raise OSError("the registry is away")
-        return {"rows": outcome.facts["rows"] if outcome else None}
-
-
-class Silent(Step):
-    """A step that has nothing for the page."""
-
-    def status(self, outcome: Outcome | None) -> Mapping[str, Any] | None:
-        return None
+        return outcome.facts if outcome else {"rows": None, "point": {"rows": None}}
 
 
 URI = "s3://data/_status/adhoc_airflow/load.json"
@@ -73,12 +69,15 @@ def store(monkeypatch: pytest.MonkeyPatch) -> StoreStandIn:
     return stand_in
 
 
-def run(run_id: str, ending: Outcome | Exception, kind: type[Step] = Step) -> dict[str, Any]:
+def run(run_id: str, ending: Outcome | Exception, map_index: int = -1) -> dict[str, Any]:
     context: Any = {
         "task_state_store": SimpleNamespace(set=lambda *_, **__: None),
-        "dag_run": SimpleNamespace(run_id=run_id),
+        "dag_run": SimpleNamespace(
+            run_id=run_id, run_after=datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+        ),
+        "ti": SimpleNamespace(map_index=map_index),
     }
-    return kind(task_id="load", ending=ending).execute(context)
+    return Step(task_id="load", ending=ending).execute(context)
 
 
 def told(store: StoreStandIn) -> TaskStatus:
@@ -133,14 +132,14 @@ def test_what_somebody_else_put_there_is_replaced(store: StoreStandIn) -> None:
     assert [ending.run_id for ending in told(store).endings] == ["one"]
 
 
-@pytest.mark.parametrize("outcome", [Outcome("2 rows", {"rows": 2, "broken": True}), Outcome("2 rows", {})])
-def test_a_step_goes_on_if_the_page_cannot_be_told(
-    store: StoreStandIn, outcome: Outcome, caplog: pytest.LogCaptureFixture
+def test_a_step_without_details_is_shown_all_the_same(
+    store: StoreStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
+    outcome = Outcome("2 rows", {"rows": 2, "broken": True})
     with caplog.at_level(logging.WARNING):
         assert run("one", outcome) == outcome.facts
-    assert "The page in Airflow is not told of this" in caplog.text
-    assert not store.objects
+    assert "no details of this ending: the registry is away" in caplog.text
+    assert [(ending.state, ending.facts) for ending in told(store).endings] == [("success", {})]
 
 
 def test_a_step_goes_on_if_the_object_store_is_away(
@@ -152,9 +151,80 @@ def test_a_step_goes_on_if_the_object_store_is_away(
     monkeypatch.setattr(status, "_store", away)
     with caplog.at_level(logging.WARNING):
         assert run("one", Outcome("2 rows", {"rows": 2})) == {"rows": 2}
-    assert "The page in Airflow is not told of this: refused" in caplog.text
+    assert "The Feature store page does not show this ending: refused" in caplog.text
 
 
-def test_a_step_without_anything_for_the_page_writes_nothing(store: StoreStandIn) -> None:
-    run("one", Outcome("2 rows", {"rows": 2}), Silent)
-    assert not store.objects
+def test_an_error_adds_its_result_and_says_whether_it_is_retried(store: StoreStandIn) -> None:
+    with pytest.raises(AirflowFailException):
+        run("one", BadInputError("no", {"quarantine": {"source": "a"}}))
+    with pytest.raises(FeatureOpsError):
+        run("two", FeatureOpsError("the store is down"))
+    two, one = told(store).endings
+    assert (one.facts["quarantine"], one.refused, two.refused) == ({"source": "a"}, True, False)
+    assert one.run_after == "2026-01-01T00:00:00.000+00:00"
+
+
+def test_instances_of_a_mapped_task_are_told_apart(store: StoreStandIn) -> None:
+    for index in (0, 1):
+        run("one", Outcome("2 rows", {"rows": index}), map_index=index)
+    run("one", Outcome("3 rows", {"rows": 9}), map_index=0)
+    assert [(ending.map_index, ending.facts["rows"]) for ending in told(store).endings] == [(0, 9), (1, 1)]
+
+
+def points(store: StoreStandIn) -> list[tuple[str, str, Any]]:
+    return [(point.run_id, point.state, point.values["rows"]) for point in told(store).points]
+
+
+def loaded(rows: int) -> Outcome:
+    return Outcome(f"{rows} rows", {"rows": rows, "point": {"rows": rows}})
+
+
+def test_points_outlive_endings_in_a_ring_of_fifty(store: StoreStandIn) -> None:
+    for number in range(60):
+        run(f"run {number}", loaded(number))
+    assert points(store) == [(f"run {number}", "success", number) for number in range(59, 9, -1)]
+    assert all("point" not in ending.facts for ending in told(store).endings)
+
+
+@pytest.mark.parametrize(
+    ("again", "kept"),
+    [
+        (loaded(2), ("success", 2)),
+        (BadInputError("no"), ("failed", None)),
+        # It found its own work done.
+        (NothingPendingError("all is online"), ("success", 1)),
+    ],
+)
+def test_a_rerun_replaces_its_point(
+    store: StoreStandIn, again: Outcome | Exception, kept: tuple[str, Any]
+) -> None:
+    run("one", loaded(1))
+    for _ in range(2):
+        with suppress(AirflowFailException, AirflowSkipException):
+            run("one", again)
+    assert points(store) == [("one", *kept)]
+
+
+def test_only_the_newest_ending_describes_the_current_state(store: StoreStandIn) -> None:
+    for number in range(3):
+        run(f"run {number}", Outcome("", {"rows": number, "online": [{"name": "songs"}]}))
+    assert ["online" in ending.facts for ending in told(store).endings] == [True, False, False]
+    assert [ending.facts["rows"] for ending in told(store).endings] == [2, 1, 0]
+
+
+def test_the_status_of_other_releases_is_read() -> None:
+    ending = {"run_id": "a", "state": "success", "summary": "", "facts": {}, "ended_at": ""}
+    older = {"dag_id": "etl", "task_id": "load", "endings": [ending], "success": ending}
+    newer = {**older, "endings": [{**ending, "colour": "red"}], "points": [], "more": 1}
+    for content in (older, newer):
+        assert TaskStatus.from_json(json.dumps(content).encode()).endings[0].run_id == "a"
+    with pytest.raises(ValueError, match="not the status of a task"):
+        TaskStatus.from_json(b'{"endings": 1}')
+
+
+def test_what_json_can_not_hold_does_not_break_the_page() -> None:
+    odd = TaskStatus("etl", "load").ended(
+        Ending("a", "success", "", {"loss": float("nan"), "at": datetime(2026, 1, 1)})
+    )
+    facts = TaskStatus.from_json(odd.to_json()).endings[0].facts
+    assert facts == {"loss": None, "at": "2026-01-01 00:00:00"}

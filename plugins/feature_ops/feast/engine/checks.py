@@ -17,7 +17,7 @@ from feature_ops.feast.engine.source_files import bounded_scanner
 
 _SHOWN = 3
 _SMALL_INTEGERS = frozenset({"int8", "int16", "int32", "uint8", "uint16"})
-_RANGES = {"INT32": np.iinfo(np.int32), "INT64": np.iinfo(np.int64)}
+_RANGES = {"INT32": (-(2**31), 2**31 - 1), "INT64": (-(2**63), 2**63 - 1)}
 
 
 class UnloadableRowsError(ValueError):
@@ -92,12 +92,12 @@ def _faults(column: str, kind: pa.DataType, feast_type: str) -> Iterator[tuple[s
     if feast_type != "UNIX_TIMESTAMP":
         yield "is null", field.is_null()
     if _may_not_fit(kind, feast_type):
-        limits = _RANGES[feast_type]
-        too_large = field > pa.scalar(int(limits.max)).cast(kind)
+        smallest, largest = _RANGES[feast_type]
+        too_large = field > pa.scalar(largest).cast(kind)
         if pa.types.is_unsigned_integer(kind):
             yield f"does not fit into {feast_type}", too_large
         else:
-            yield f"does not fit into {feast_type}", too_large | (field < pa.scalar(int(limits.min)))
+            yield f"does not fit into {feast_type}", too_large | (field < pa.scalar(smallest))
 
 
 def _may_not_fit(kind: pa.DataType, feast_type: str) -> bool:

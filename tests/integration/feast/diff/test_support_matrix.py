@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ class Place:
 
         return History.from_folder(SONGS, self.folder / "songs")
 
+    @cached_property
+    def store(self) -> Any:
+        """The store that tests share which do not change it."""
+        return self.open()
+
+    @cached_property
+    def compared(self) -> set[str]:
+        """The views that are compared with the history."""
+        from feature_ops.feast.served import served_views
+
+        return {view.name for view in served_views(self.store, SONGS, str(self.folder / "songs"))}
+
+    @cached_property
+    def unchecked(self) -> list[str]:
+        unchecked: list[str] = self.verifier.unchecked()
+        return unchecked
+
     def open(self) -> Any:
         from feast import FeatureStore
 
@@ -137,6 +155,13 @@ def place(parse: Any, tmp_path_factory: pytest.TempPathFactory) -> Place:
     made.prepare()
     made.apply_and_load()
     return made
+
+
+@pytest.fixture(scope="module")
+def base(parse: Any) -> Definitions:
+    """What the code for each refused object begins with."""
+    definitions: Definitions = parse(BASE)[1]
+    return definitions
 
 
 def test_the_documentation_shows_the_matrix() -> None:
@@ -216,25 +241,26 @@ def test_every_argument_of_feasts_objects_is_decided_upon(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "step"), CELLS, ids=lambda value: value)
-def test_a_cell_is_what_the_step_does(row: str, step: str, place: Place, parse: Any) -> None:
+def test_a_cell_is_what_the_step_does(
+    row: str, step: str, place: Place, base: Definitions, parse: Any
+) -> None:
     cell = getattr(SUPPORT[row], step)
     if SUPPORT[row].classification is not Classified.REFUSED:
         CHECKS[step](row, cell, place)
     elif step == "classification":
-        _check_refused(row, parse)
+        _check_refused(row, base, parse)
     else:
         assert cell == "–", "what is refused reaches no later step"
 
 
-def _check_refused(row: str, parse: Any) -> None:
+def _check_refused(row: str, base: Definitions, parse: Any) -> None:
     if row in REFUSED_DATA:
         objects, reason = REFUSED_DATA[row]
         (told,) = unsupported(Definitions("kinds", objects))
         assert told.startswith(reason)
         return
     code, reason = REFUSED[row]
-    base, definitions = parse(BASE)[1], parse(BASE + code)[1]
-    diff = compare(base, definitions)
+    diff = compare(base, parse(BASE + code)[1])
     assert diff.verdict > Verdict.NONE, "an operator refuses only what changes something"
     assert any(re.search(reason, told) for told in diff.obstacles), diff.obstacles
     assert unsupported(base) == []
@@ -250,14 +276,14 @@ def _check_classification(row: str, cell: Classified, place: Place) -> None:
 
 def _check_apply(row: str, cell: Applied, place: Place) -> None:
     assert cell is Applied.REGISTERED
-    store = place.open()
+    store = place.store
     assert store.registry.get_any_feature_view(row, store.project).name == row
 
 
 def _check_load(row: str, cell: Loaded, place: Place) -> None:
     from feature_ops.feast.arrow_loading import arrow_engine_for
 
-    store = place.open()
+    store = place.store
     assert (row in place.loaded) == (cell in (Loaded.ARROW, Loaded.FEAST))
     if cell is Loaded.INPUTS:
         assert "inputs" in place.loaded
@@ -302,7 +328,7 @@ def _plain(values: Any) -> list[float | None]:
 
 
 def _check_training(row: str, cell: Trained, place: Place) -> None:
-    store = place.open()
+    store = place.store
     if cell is Trained.FAILS:
         with pytest.raises(Exception, match=r"disabled|batch_source|^$|NoneType"):
             _trained(store, row)
@@ -315,15 +341,12 @@ def _check_training(row: str, cell: Trained, place: Place) -> None:
 
 
 def _check_verification(row: str, cell: Verified, place: Place) -> None:
-    from feature_ops.feast.served import served_views
-
-    compared = {view.name for view in served_views(place.open(), SONGS, str(place.folder / "songs"))}
     alias = "seed" if row == "renamed" else row
-    unchecked = [feature for feature in place.verifier.unchecked() if feature.startswith(f"{alias}:")]
-    assert (row in compared) == (cell is Verified.COMPARED)
+    unchecked = [feature for feature in place.unchecked if feature.startswith(f"{alias}:")]
+    assert (row in place.compared) == (cell is Verified.COMPARED)
     assert bool(unchecked) == (cell in (Verified.INPUTS, Verified.UNCHECKED)), unchecked
     if cell is Verified.INPUTS:
-        assert "inputs" in compared
+        assert "inputs" in place.compared
 
 
 @contextmanager
@@ -348,7 +371,7 @@ def _left_to_feast() -> Iterator[list[str]]:
 def _check_serving(row: str, cell: Served, place: Place) -> None:
     from feature_ops.feast.reader import OnlineReader
 
-    store = place.open()
+    store = place.store
     if cell in (Served.FAILS, Served.NOT_ONLINE):
         # What a store does without the rows of a view is its own: that of SQLite has no table.
         with pytest.raises(Exception, match=r"is disabled|no such table"):
