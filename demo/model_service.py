@@ -26,13 +26,22 @@ class ModelService:
     :param alias: the alias in MLflow's registry that says which model answers.
     :param project: the folder that holds model/ and feature_repo/.
     :param environment: the variables with which Feast and MLflow find the servers.
+    :param links: further options with addresses for the page: ``mlflow-url``, ``airflow-url``.
     """
 
-    def __init__(self, site: Site, alias: str, project: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        alias: str,
+        project: Path,
+        environment: Mapping[str, str],
+        links: Mapping[str, str] | None = None,
+    ) -> None:
         self._site = site
         self._project = project
         self._environment = environment
         self._alias = alias
+        self._links = dict(links or {})
         self._port = site.ports.find(f"model-{alias}")
 
     @property
@@ -52,6 +61,7 @@ class ModelService:
             "feature-repo": self._project / "feature_repo",
             "state": self._site.folder(f"model-{self._alias}"),
             "songs": SONGS,
+            **self._links,
         }
         child = self._site.processes.start(
             f"model-{self._alias}",

@@ -5,7 +5,8 @@ Shaped like the real ones ("top songs in 73 countries"): fifty ranks per country
 markets with days missing, hits that stay for weeks. Who likes what is made up, but it has structure:
 countries of one region share a taste, and a taste is a linear function of a song's properties.
 Loudness has no weight of its own in it: whatever loudness says about a chart, energy says as well,
-in any catalogue. A model without loudness predicts a little differently, and not worse.
+in any catalogue. What is luck lasts for two weeks, so that a model learns tastes, not single songs. A
+model without loudness predicts a little differently, and not worse.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _WEIGHTS = {
     "loudness": 0.0,
 }
 _REGION_TASTE, _OWN_TASTE = 0.8, 0.6
+# Days that a song's luck in a country lasts: a hit stays one for weeks. If it lasted for ever, a model could
+# learn it song by song, and any further property, loudness too, would help to tell songs apart.
+_LUCK_DAYS = 14
 # Days after which a song is e times less likely to be in the charts.
 _FADING = 60.0
 # Charts begin when this share of the catalogue is out.
@@ -63,10 +67,13 @@ def rankings(catalogue: pd.DataFrame, rows: int = 200_000, seed: int = 73) -> pd
     presence = rng.uniform(0.5, 1.0, len(COUNTRIES))
     per_day = min(CHART_SIZE, len(songs)) * presence.sum()
     days = _days(songs["seen"], max(2, round(rows / per_day)))
-    charts = [
-        _charts(day, songs, appeal, np.flatnonzero(rng.random(len(COUNTRIES)) < presence), rng)
-        for day in days
-    ]
+    charts = []
+    luck, since = np.zeros_like(appeal), None
+    for day in days:
+        if since is None or (day - since).days >= _LUCK_DAYS:
+            luck, since = rng.gumbel(size=appeal.shape), day
+        countries = np.flatnonzero(rng.random(len(COUNTRIES)) < presence)
+        charts.append(_charts(day, songs, appeal + luck, countries, rng))
     return pd.concat(charts, ignore_index=True)
 
 
@@ -111,9 +118,7 @@ def _appeal(songs: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
         for country in countries.split():
             own = rng.normal(0, _OWN_TASTE, len(_WEIGHTS))
             tastes[COUNTRIES.index(country)] = (region + own) * strength
-    # Chance, which nobody can learn: a song that is a hit stays one for weeks.
-    luck = rng.gumbel(size=(len(COUNTRIES), len(songs)))
-    return tastes @ standard.T + luck
+    return tastes @ standard.T
 
 
 def _charts(

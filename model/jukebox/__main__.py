@@ -78,6 +78,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--state", help="folder that keeps the last good version over restarts")
     serve.add_argument("--songs", help="parquet of songs' names to search by: s3://… or a path")
+    for name in ("MLflow", "Airflow"):
+        serve.add_argument(
+            f"--{name.lower()}-url", help=f"address of {name} in a browser, for the page's links"
+        )
+    serve.add_argument(
+        "--store-timeout",
+        type=float,
+        default=0.8,
+        help="seconds without a response of the online store until status 503 (default: 0.8)",
+    )
+    serve.add_argument(
+        "--max-body-bytes",
+        type=int,
+        default=1024 * 1024,
+        help="maximum length of a request body (default: 1 MiB); a longer one gets status 413",
+    )
     return parser
 
 

@@ -26,6 +26,10 @@ class BadInputError(FeatureOpsError):
     """
 
 
+class MissingResultError(BadInputError):
+    """An upstream task has no result, or only a part of it; the message names the task to clear."""
+
+
 class SupersededError(BadInputError):
     """A newer run has changed what the task was to act on; the message names the task to clear instead."""
 

@@ -12,11 +12,17 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from feature_ops.commit_points import CommitPoint, passing
-from feature_ops.exceptions import BadInputError, FeatureOpsError, NothingPendingError, SupersededError
+from feature_ops.exceptions import (
+    BadInputError,
+    FeatureOpsError,
+    MissingResultError,
+    NothingPendingError,
+    SupersededError,
+)
 from feature_ops.git.errors import GitError
 from feature_ops.masking import describe_unexpected, without_user_info
 from feature_ops.ui.status import State, report
-from feature_ops.upstream import MissingResultError, ReadsResults, leave_skipped
+from feature_ops.upstream import ReadsResults, leave_skipped
 from feature_ops.work_folder import without_scratch_paths
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from airflow.sdk import Context, XComArg
 
-from feature_ops.exceptions import BadInputError
+from feature_ops.exceptions import MissingResultError
 
 _SKIPPED = "skipped"
 
@@ -89,11 +89,11 @@ class ReadsResults:
         """
         Check that every result exists that the task needs.
 
-        :raises BadInputError: names the task to clear, which clears what follows it as well.
+        :raises MissingResultError: names the task to clear, which clears what follows it as well.
         """
         missing = self.missing_result()
         if missing:
-            raise BadInputError(missing)
+            raise MissingResultError(missing)
 
     def first_task(self) -> str:
         """Return the task in which the chain of results begins: the one to clear for a new comparison."""

@@ -33,6 +33,12 @@ class Step(ReconcilingOperator):
         return self.ending
 
 
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is reported to the page in Airflow."""
+    monkeypatch.setattr("feature_ops.operator.report", lambda *_, **__: None)
+
+
 def run(ending: Outcome | Exception) -> tuple[dict[str, Any] | Exception, str]:
     """Run a step; returns its facts or its error, and its summary."""
     state = StateStoreStandIn()

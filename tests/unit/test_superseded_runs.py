@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from feature_ops.exceptions import SupersededError
 from feature_ops.feast.applied_base import refuse_stale_base
 from feature_ops.feast.applied_commit import AppliedState
 from feature_ops.feast.apply_process import Applied, ApplyRequest
+from feature_ops.feast.applying import _result
 from feature_ops.settings import get_settings
 from feature_ops.training.model_registry import CHAMPION, TEST, ModelVersion
 from feature_ops.training.recipe import Recipe
@@ -231,6 +233,11 @@ def test_apply_goes_on_only_from_the_state_that_it_was_compared_with(
     else:
         with pytest.raises(SupersededError, match=refused):
             check()
+
+
+def test_a_refusal_of_the_process_that_applies_arrives_as_one() -> None:
+    with pytest.raises(SupersededError, match=r"^another was applied$"):
+        _result(json.dumps({"superseded": "another was applied"}), 0, [], [])
 
 
 def test_an_apply_that_was_begun_before_the_comparison_is_completed() -> None:

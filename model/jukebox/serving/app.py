@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,22 +18,25 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 from pydantic_core import to_json
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from jukebox.serving.asked import Asked
 from jukebox.serving.follower import Follower, Serving
 from jukebox.serving.kept import KeptModels
 from jukebox.serving.metrics import Metrics
+from jukebox.serving.middleware import MAX_BODY_BYTES, BodyLimit, HeadAsGet
 from jukebox.serving.model_state import ModelState
 from jukebox.serving.predictions import Prediction, predict
 from jukebox.serving.problems import UnavailableError
 from jukebox.serving.songs import SongNames
 from jukebox.serving.sources import MlflowSource
+from jukebox.serving.store_calls import StoreCalls, StoreRead
 
 PAGES = Path(__file__).parent / "pages"
 MOST_SONGS = 1000
-_STATUS = {"unknown": 404, "empty": 422, "incomplete": 422}
+_STATUS = {"unknown": 404, "invalid": 422, "empty": 422, "incomplete": 422}
 _HEADERS = {
     # All that the page shows is its own; flags are drawn in the page's document.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'",
@@ -44,18 +47,24 @@ _log = logging.getLogger(__name__)
 
 Top = Annotated[int, Query(ge=1, le=300, description="how many countries to tell")]
 
+Poll = Annotated[
+    bool, Query(description="the client repeats a request by itself: metrics and drift do not count it")
+]
 
-def _text(song: str) -> str:
-    # JSON can spell halves of characters, which no store can be asked for.
-    if not song.isprintable():
-        raise ValueError("is no song's id")
-    return song
+
+class _SongConvertor(PathConvertor):
+    """The rest of a path, line breaks included, so that no id is cut off or answered by another route."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("song", _SongConvertor())
 
 
 class Songs(BaseModel):
-    """Songs to predict, in one request."""
+    """Songs to predict, in one request. Each id is checked and answered by itself."""
 
-    songs: list[Annotated[str, AfterValidator(_text)]] = Field(min_length=1, max_length=MOST_SONGS)
+    songs: list[str] = Field(min_length=1, max_length=MOST_SONGS)
 
 
 class Service:
@@ -63,11 +72,23 @@ class Service:
     What the endpoints share.
 
     :param poll: seconds between two looks at the alias.
+    :param links: addresses of other user interfaces by name, shown by the page: ``mlflow``, ``airflow``.
+    :param calls: runs requests that read the online store.
     """
 
-    def __init__(self, follower: Follower, names: SongNames, metrics: Metrics, poll: float) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        names: SongNames,
+        metrics: Metrics,
+        poll: float,
+        calls: StoreCalls | None = None,
+        links: Mapping[str, str] | None = None,
+    ) -> None:
         self.follower, self.names, self.metrics = follower, names, metrics
         self.asked = Asked()
+        self.calls = calls or StoreCalls()
+        self.links = dict(links or {})
         metrics.watch(ModelState(lambda: follower.serving, self.asked))
         self._poll = poll
         self._stopped = threading.Event()
@@ -94,6 +115,7 @@ class Service:
     def stop(self) -> None:
         """End following after the look that is under way."""
         self._stopped.set()
+        self.calls.close()
 
     def serving(self) -> Serving:
         """
@@ -114,15 +136,24 @@ class Service:
             troubles.insert(0, f"version {refused.version} is refused: {refused.reason}")
         return "; ".join(troubles)
 
-    def predict(self, endpoint: str, songs: Sequence[str], top: int) -> tuple[Serving, list[Prediction]]:
-        """Predict, and count what came of it."""
+    def predict(
+        self, endpoint: str, songs: Sequence[str], top: int, reading: StoreRead, poll: bool = False
+    ) -> tuple[Serving, list[Prediction]]:
+        """
+        Predict, and count the outcomes.
+
+        :param poll: the request repeats one that is counted already.
+        """
         started = time.perf_counter()
         try:
             serving = self.serving()
-            answers = predict(serving, songs, top, self.metrics)
+            answers = predict(serving, songs, top, self.metrics, reading)
         except UnavailableError:
-            self.metrics.predictions.labels(endpoint, "unavailable").inc(len(songs))
+            if not poll:
+                self.metrics.predictions.labels(endpoint, "unavailable").inc(len(songs))
             raise
+        if poll:
+            return serving, answers
         current = self.follower.serving
         if current and serving.model is current.model:
             # One that is replaced meanwhile would mix its features with those of its successor.
@@ -148,7 +179,7 @@ class Service:
         return {"song": answer.song, **self.names.describe(answer.song), **said}
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
     """Return the application; it follows the alias while it runs."""
 
     @asynccontextmanager
@@ -160,6 +191,8 @@ def create_app(service: Service) -> FastAPI:
 
     # FastAPI's own documentation pages load scripts from elsewhere.
     app = FastAPI(title="Jukebox", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     _add_predictions(app, service)
     _add_state(app, service)
     _add_page(app)
@@ -168,25 +201,37 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
-    @app.get("/predict/{song:path}")
-    def predict_one(song: str, top: Top = 10) -> Response:
+    @app.get("/predict/{song:song}")
+    async def predict_one(song: str, top: Top = 10, poll: Poll = False) -> Response:
         """Rank the countries for one song."""
-        serving, (answer,) = service.predict("single", [song], top)
-        status = _STATUS.get(answer.outcome, 200)
-        return _json({**service.content(answer), "model": service.about(serving)}, status)
+
+        def work(reading: StoreRead) -> Response:
+            serving, (answer,) = service.predict("single", [song], top, reading, poll)
+            status = _STATUS.get(answer.outcome, 200)
+            return _json({**service.content(answer), "model": service.about(serving)}, status)
+
+        return await service.calls.run(work)
 
     @app.post("/predict")
-    def predict_many(asked: Songs, top: Top = 10) -> Response:
-        """Rank the countries for many songs; what can't be answered says so in its place."""
-        serving, answers = service.predict("batch", asked.songs, top)
-        return _json(
-            {"predictions": [service.content(answer) for answer in answers], "model": service.about(serving)}
-        )
+    async def predict_many(asked: Songs, top: Top = 10) -> Response:
+        """Rank the countries for many songs. An entry that has no prediction says why."""
+
+        def work(reading: StoreRead) -> Response:
+            serving, answers = service.predict("batch", asked.songs, top, reading)
+            content = [service.content(answer) for answer in answers]
+            return _json({"predictions": content, "model": service.about(serving)})
+
+        return await service.calls.run(work)
 
     @app.get("/songs")
     def songs(q: Annotated[str, Query(max_length=200)] = "") -> Response:
         """Search songs by name, artist or id."""
         return JSONResponse({"songs": service.names.search(q), "searchable": service.names.searchable})
+
+    @app.get("/songs/examples")
+    def examples() -> Response:
+        """Return some songs that can be found by name."""
+        return JSONResponse({"songs": service.names.examples()})
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
@@ -210,6 +255,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
             "loaded_at": None,
             "refused": {"version": refused.version, "reason": refused.reason} if refused else None,
             "troubles": follower.troubles.copy(),
+            "links": service.links,
         }
         if serving:
             content |= {
@@ -231,13 +277,13 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return JSONResponse(content)
 
     @app.get("/health/live")
-    def live() -> Response:
-        """Tell that the process runs."""
+    async def live() -> Response:
+        """Report that the process runs; needs no thread, and nothing that the service depends on."""
         return JSONResponse({"alive": True})
 
     @app.get("/health/ready")
-    def ready() -> Response:
-        """Tell whether a model answers."""
+    async def ready() -> Response:
+        """Report whether a model answers."""
         serving = service.serving()
         return JSONResponse({"ready": True, "version": serving.version})
 
@@ -257,18 +303,18 @@ def _add_page(app: FastAPI) -> None:
 
 def _add_failures(app: FastAPI) -> None:
     @app.exception_handler(UnavailableError)
-    def unavailable(request: Request, error: Exception) -> Response:
+    async def unavailable(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": str(error)}, 503, headers={"Retry-After": "1"})
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         # What was sent is not echoed: it may be large, or no text that could be sent back.
         said = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
         return JSONResponse({"detail": "; ".join(said[:5])}, 422)
 
     @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> Response:
+    async def failed(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": "The service failed; its log says why."}, 500)
 
 
@@ -276,7 +322,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Serve until the process is told to stop; returns its exit code.
 
-    :param arguments: ``alias``, ``feature_repo``, ``host``, ``port``, ``poll``, ``state``, ``songs``.
+    :param arguments: ``alias``, ``feature_repo``, ``host``, ``port``, ``poll``, ``state``, ``songs``,
+        ``max_body_bytes``, ``store_timeout``, ``mlflow_url``, ``airflow_url``.
     """
     import uvicorn
 
@@ -292,9 +339,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     metrics = Metrics()
     follower = Follower(arguments.alias, MlflowSource(), Path(arguments.feature_repo), kept, metrics)
-    service = Service(follower, SongNames(arguments.songs), metrics, float(arguments.poll))
+    calls = StoreCalls(arguments.store_timeout)
+    urls = {"mlflow": arguments.mlflow_url, "airflow": arguments.airflow_url}
+    links = {name: url.rstrip("/") for name, url in urls.items() if url}
+    service = Service(follower, SongNames(arguments.songs), metrics, float(arguments.poll), calls, links)
     uvicorn.run(
-        create_app(service),
+        create_app(service, arguments.max_body_bytes),
         host=arguments.host,
         port=arguments.port,
         log_level="warning",

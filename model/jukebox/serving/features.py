@@ -19,9 +19,12 @@ from typing import Any
 
 from feature_ops.feast.importing import import_feast
 from jukebox.entity_columns import entity_columns
-from jukebox.serving.problems import RefusedError, UnavailableError
+from jukebox.serving.problems import RefusedError, StoreUnavailableError, UnavailableError
 
 _KEPT_SETTINGS = ("serve_features_while_materializing", "enable_online_feature_view_versioning")
+# Of redis-py, unless feature_store.yaml sets them: by default it waits without limit, and tries four times. A
+# read that failed is repeated once, by Feast.
+_REDIS_LIMITS = {"socket_timeout": "0.3", "socket_connect_timeout": "0.3", "retry": "null"}
 _NAN = float("nan")
 
 
@@ -163,7 +166,7 @@ def _answer(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except Exception as error:  # drivers of online stores share no base class
-        raise UnavailableError(f"the online store does not answer ({type(error).__name__})") from error
+        raise StoreUnavailableError(f"the online store does not answer ({type(error).__name__})") from error
 
 
 def _reader(store: Any, refs: Sequence[str]) -> Any:
@@ -194,11 +197,22 @@ def _store(repo: Path, definitions: Path) -> Any:
         "cache_ttl_seconds": 0,
         **kept,
     }
+    settings["online_store"] = with_redis_limits(settings.get("online_store"))
     # A view may have been copied in the midst of being loaded; Feast warns that a file has no such views.
     logging.getLogger("feast.repo_config").addFilter(_is_no_warning_of_a_file)
     config = feast.RepoConfig(**settings)
     config.repo_path = repo
     return feast.FeatureStore(config=config, repo_path=str(repo))
+
+
+def with_redis_limits(online_store: Any) -> Any:
+    """Return the settings of an online store, with limits for waiting if it is Redis or Valkey."""
+    if not isinstance(online_store, dict) or online_store.get("type") != "redis":
+        return online_store
+    parts = str(online_store.get("connection_string", "localhost:6379")).split(",")
+    given = {name for name, is_option, _ in (part.partition("=") for part in parts) if is_option}
+    parts += [f"{name}={value}" for name, value in _REDIS_LIMITS.items() if name not in given]
+    return {**online_store, "connection_string": ",".join(parts)}
 
 
 def _is_no_warning_of_a_file(record: logging.LogRecord) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from feature_ops.keys import invalid_key_reason
 from jukebox.serving.features import SongFeatures
 from jukebox.serving.follower import Serving
 from jukebox.serving.metrics import Metrics
+
+# Characters of an id that a message repeats.
+_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,9 @@ class Prediction:
     """
     What the service says of one song.
 
-    :param outcome: ``answered``, or in one word why not: ``unknown``, ``empty``, ``incomplete``.
-    :param detail: the same in words, for people.
+    :param song: its id; shortened if it is invalid.
+    :param outcome: ``answered``, or why not: ``invalid``, ``unknown``, ``empty``, ``incomplete``.
+    :param detail: the same as a message.
     :param content: countries and features, as JSON.
     """
 
@@ -31,24 +37,42 @@ class Prediction:
     content: dict[str, Any] = field(default_factory=dict)
 
 
-def predict(serving: Serving, songs: Sequence[str], top: int, metrics: Metrics) -> list[Prediction]:
+def predict(
+    serving: Serving,
+    songs: Sequence[str],
+    top: int,
+    metrics: Metrics,
+    reading: AbstractContextManager[None],
+) -> list[Prediction]:
     """
     Rank the countries for each song, all of them with one read and one run of the model.
 
-    :param top: how many countries to tell.
+    :param top: maximum number of countries per song.
+    :param reading: entered for the read of the online store.
     :raises UnavailableError: the online store does not answer.
     """
     started = time.perf_counter()
-    found = serving.reader.read(songs)
+    reasons = [invalid_key_reason(song) for song in songs]
+    valid = [song for song, reason in zip(songs, reasons, strict=True) if reason is None]
+    found: list[SongFeatures | None] = []
+    if valid:
+        with reading:
+            found = serving.reader.read(valid)
     read = time.perf_counter()
     known = [features.values for features in found if features is not None]
     rows = np.array(known, dtype=np.float32).reshape(len(known), len(serving.model.features))
     ranked = iter(_ranked(serving.model.probabilities(rows), top) if known else ())
     metrics.step_seconds.labels("features").observe(read - started)
     metrics.step_seconds.labels("model").observe(time.perf_counter() - read)
+    answers = iter(
+        [
+            _unknown(song) if features is None else _known(serving, song, features, next(ranked))
+            for song, features in zip(valid, found, strict=True)
+        ]
+    )
     return [
-        _unknown(song) if features is None else _known(serving, song, features, next(ranked))
-        for song, features in zip(songs, found, strict=True)
+        next(answers) if reason is None else _invalid(song, reason)
+        for song, reason in zip(songs, reasons, strict=True)
     ]
 
 
@@ -63,8 +87,14 @@ def _ranked(probabilities: np.ndarray, top: int) -> list[list[tuple[int, float]]
     ]
 
 
+def _invalid(song: str, reason: str) -> Prediction:
+    # It may be large, or contain unpaired surrogates, which no response can carry.
+    shown = song[:_SHOWN].encode(errors="replace").decode() + ("…" if len(song) > _SHOWN else "")
+    return Prediction(shown, "invalid", f"A song's id {reason}.")
+
+
 def _unknown(song: str) -> Prediction:
-    return Prediction(song, "unknown", f"The song {song[:100]} is not in the feature store yet.")
+    return Prediction(song, "unknown", f"The song {song[:_SHOWN]} is not in the feature store yet.")
 
 
 def _known(

@@ -9,3 +9,7 @@ class RefusedError(Exception):
 
 class UnavailableError(Exception):
     """Something that the service depends on is away; the message says what. Another try may help."""
+
+
+class StoreUnavailableError(UnavailableError):
+    """The online store does not respond."""

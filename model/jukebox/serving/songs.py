@@ -59,6 +59,11 @@ class SongNames:
         name, artists = self._songs.get(song, ("", ""))
         return {"name": name or None, "artists": artists or None}
 
+    def examples(self, limit: int = 5) -> list[dict[str, str | None]]:
+        """Return some songs that have a name, spread evenly over all of them."""
+        songs = [song for _, song in self._folded]
+        return [{"song": song, **self.describe(song)} for song in songs[:: -(-len(songs) // limit) or 1]]
+
     def search(self, text: str, limit: int = 8) -> list[dict[str, str | None]]:
         """Return songs whose id is the text or whose name or artists have all its words, best first."""
         words = _fold(text).split()

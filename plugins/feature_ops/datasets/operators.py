@@ -128,6 +128,20 @@ def _map_index(context: Context) -> int:
     return -1 if index is None else int(index)
 
 
+def _map_index(context: Context) -> int:
+    """Return the index of a mapped task; -1 if it is not mapped."""
+    task_instance = context.get("ti")
+    index = getattr(task_instance, "map_index", None)
+    return -1 if index is None else int(index)
+
+
+def _map_index(context: Context) -> int:
+    """Return the index of a mapped task; -1 if it is not mapped."""
+    task_instance = context.get("ti")
+    index = getattr(task_instance, "map_index", None)
+    return -1 if index is None else int(index)
+
+
 def _lock_database() -> str | None:
     """Return the database whose locks serialize writers: that of Feast's registry."""
     from feature_ops.feast.hook import FeastHook

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _READ_BUFFER = 1024 * 1024
 # The footer is parsed in memory; this holds the statistics of some 300,000 column chunks.
 _LARGEST_FOOTER = 32 * 1024 * 1024
+_LARGEST_DICTIONARY = 16 * 1024 * 1024
 _DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _MIXED = {"PLAIN", "RLE", "BIT_PACKED"}
 IS_ENCRYPTED = "the parquet file is encrypted: write it without parquet's encryption"
@@ -95,12 +96,20 @@ def dictionary_columns(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
 
 
 def _has_dictionaries(metadata: pq.FileMetaData, leaf: int) -> bool:
-    """Whether a column has dictionaries, and no encoding of texts that Arrow can't make one of."""
+    """
+    Whether a column is best read as dictionaries.
+
+    It has some, no encoding of texts that Arrow can't make one of, and is small in each row group: values
+    outside of the file's dictionary make Arrow's grow.
+    """
     if metadata.schema.column(leaf).physical_type != "BYTE_ARRAY":
         return False
     found: set[str] = set()
     for number in range(metadata.num_row_groups):
-        found.update(metadata.row_group(number).column(leaf).encodings)
+        chunk = metadata.row_group(number).column(leaf)
+        found.update(chunk.encodings)
+        if chunk.total_uncompressed_size > _LARGEST_DICTIONARY:
+            return False
     return bool(found & _DICTIONARIES) and found <= _DICTIONARIES | _MIXED
 
 

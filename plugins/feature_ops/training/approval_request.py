@@ -16,10 +16,10 @@ from feature_ops.training.model_registry import ModelVersion
 from feature_ops.training.result import TrainingResult
 
 if TYPE_CHECKING:
-    from feature_ops.git.commits import CommitInfo
+    from feature_ops.git.commit_info import CommitInfo
     from feature_ops.training.declaration import Model
 
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 _NONE = "–"
 _INTERVAL = "95 % confidence interval"
 # The difference of two percentages is in percentage points.
@@ -40,7 +40,7 @@ class Links:
     Web addresses; None where there is none.
 
     :param commit: with ``{commit}``.
-    :param run: of the training in MLflow, which also shows the data version.
+    :param run: of the training in MLflow, which also shows the data version as its dataset.
     :param version: of the candidate in MLflow's model registry.
     :param service: the page of the test service, if the candidate is deployed there.
     """
@@ -220,9 +220,12 @@ class ApprovalRequest:
 
     def _links(self) -> str:
         version, links = self.candidate.version, self.links
-        lines = [f"- Commit: {self._commit()}", f"- Data version: {code(version.dataset_version[:10])}"]
+        lines = [
+            f"- Commit: {self._commit()}",
+            f"- Data version: {_linked(version.dataset_version, links.run)}",
+        ]
         if links.run:
-            lines.append(f"- MLflow run: {link('metrics, plots and data', links.run)}")
+            lines.append(f"- MLflow run: {link('metrics and plots', links.run)}")
         if links.version:
             lines.append(f"- MLflow model version: {link(self._name, links.version)}")
         if links.service:
@@ -230,10 +233,8 @@ class ApprovalRequest:
         return "\n".join(["### Links", "", *lines])
 
     def _commit(self) -> str:
-        sha = self.candidate.version.git_commit
-        shown = code(sha[:10])
-        if self.links.commit and _COMMIT.fullmatch(sha):
-            shown = link(shown, self.links.commit.replace("{commit}", sha))
+        sha, url = self.candidate.version.git_commit, self.links.commit
+        shown = _linked(sha, url.replace("{commit}", sha) if url else None)
         if self.commit is None:
             return shown
         return f"{shown} {code(self.commit.subject)} by {code(self.commit.author)}"
@@ -243,6 +244,12 @@ def feature_changes(candidate: Sequence[str], champion: Sequence[str]) -> list[t
     """Return the features that only one of two versions reads, each with ``removed`` or ``added``."""
     removed = [("removed", ref) for ref in champion if ref not in candidate]
     return removed + [("added", ref) for ref in candidate if ref not in champion]
+
+
+def _linked(found_hash: str, url: str | None) -> str:
+    """Return the first digits of a hash as a link; what is no hash is untrusted text, and no link."""
+    short = found_hash[:10]
+    return link(short, url) if url and _HASH.fullmatch(found_hash) else code(short)
 
 
 def _listed(metrics: Sequence[ComparedMetric]) -> str:
@@ -286,7 +293,8 @@ def _number(value: float | None, shown: Callable[[float], str]) -> str:
 def _interval(one: ComparedMetric) -> str:
     if one.interval is None:
         return _NONE
-    return f"{_difference(one, one.interval.low)} to {_difference(one, one.interval.high)}"
+    low, high = _difference(one, one.interval.low), _difference(one, one.interval.high)
+    return f"{low.removesuffix(_POINTS)} to {high}"
 
 
 def _significance_cell(one: ComparedMetric) -> str:

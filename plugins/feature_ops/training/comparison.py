@@ -19,7 +19,7 @@ class Significance(StrEnum):
     SAME = "no significant difference"
     # Nobody declared in which direction the metric is better.
     DIFFERENT = "significant difference"
-    UNKNOWN = "not compared"
+    UNKNOWN = "significance unknown"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from feature_ops.ui.status import report
 from feature_ops.upstream import Needs, ReadsResults
 
 if TYPE_CHECKING:
-    from feature_ops.git.commits import CommitInfo
+    from feature_ops.git.commit_info import CommitInfo
     from feature_ops.training.approval_request import Scored
     from feature_ops.training.model_registry import ModelRegistry, ModelVersion
     from feature_ops.training.result import TrainingResult
@@ -183,7 +184,7 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         try:
             yield
         except BadInputError as error:
-            summarize(context, str(error))
+            summarize(context, str(error), logging.ERROR)
             raise AirflowFailException(str(error)) from None
 
     def _ask(self, context: Context, note: str = "") -> None:
@@ -244,7 +245,7 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         if option == "approved" and (self.candidate or {}).get("reason_required") and not said["why"]:
             # An answer by API, which Airflow does not check: the question is asked again.
             self._ask(context, "an approval needs a reason; ")
-        line = f"{option} by {said['by']}{f': {why}' if (why := said['why']) else ''}"
+        line = f"{option} by {said['by'] or 'an unknown user'}{f': {why}' if (why := said['why']) else ''}"
         # Before Airflow's own part, which leaves by an exception where the rest is to be skipped.
         summarize(context, line)
         report(self, context, "success" if option == "approved" else "skipped", line)

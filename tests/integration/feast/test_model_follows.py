@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from demo.servers import Servers
 from feature_ops.alerts.alert import Alert
 from feature_ops.exceptions import FeatureOpsError
+from feature_ops.feast.applied_commit import AppliedCommit
 from feature_ops.settings import get_settings
 from feature_ops.training.declaration import Model
 from feature_ops.training.live_models import live_features
@@ -144,6 +145,23 @@ class Team:
             RegisterOperator(task_id="register", model=TOY, evaluated=facts),
             DeployTestOperator(task_id="deploy_test", model=TOY, registered=facts),
         ]
+
+    def check_cleared_steps(
+        self, older: Run, first: dict[str, Any], newer: Run, second: dict[str, Any]
+    ) -> None:
+        """Clear each step of an older run, then of the newest one: no model is taken back."""
+        deployed = self.version(TEST), self.version(CHAMPION)
+        for step in self.all_steps(older, first):
+            with pytest.raises(AirflowFailException, match=r"version 2 of toy .* by a later run"):
+                self.step(step, "run 1")
+        for step in self.all_steps(newer, second)[1:]:
+            self.step(step, "run 2")
+        # Another commit is applied, but no model is trained on it yet.
+        AppliedCommit(self.changes.registry_url, "radio").finish("f" * 40)
+        for step in self.all_steps(newer, second):
+            with pytest.raises(AirflowFailException, match="was applied since this run compared"):
+                self.step(step, "run 2")
+        assert (self.version(TEST), self.version(CHAMPION)) == deployed
 
     def step(self, operator: Any, run_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         state = StateStandIn()
@@ -349,16 +367,19 @@ def test_code_that_changes_makes_a_model_of_the_same_features_and_words_beside_i
 ) -> None:
     team.trainer()
     team.define(ENERGY_ONLY)
-    team.follow("run 1")
+    older = team.changes.run()
+    first = team.deploy(older, "run 1")
 
     team.trainer(top5=0.6)
-    changed = team.follow("run 2")
+    newer = team.changes.run()
+    changed = team.deploy(newer, "run 2")
 
     assert team.said["retrain"].startswith(f"trained on {changed['commit'][:10]} (its code changed since")
     assert (changed["version"], changed["metrics"]["top5"]) == ("2", 0.6)
     team.changes.push("Explain", {"README.md": "It learns nothing."}, "model")
     with pytest.raises(AirflowSkipException, match="trained on this definition of tracks_fs, with this code"):
         team.follow("run 3")
+    team.check_cleared_steps(older, first, newer, changed)
 
 
 def test_changes_that_are_not_to_be_applied_are_not_trained_on(
@@ -441,29 +462,3 @@ def test_new_data_make_a_model_only_if_the_settings_say_so(
     assert "(its data changed since version 1)" in team.said["retrain"]
     with pytest.raises(AirflowSkipException, match="nothing to train"):
         team.follow("run 4")
-
-
-def test_a_cleared_step_of_an_older_run_leaves_the_newer_model(team: Team) -> None:
-    team.trainer()
-    team.define(ENERGY_ONLY)
-    older = team.changes.run()
-    first = team.deploy(older, "run 1")
-    team.trainer(top5=0.6)
-    newer = team.changes.run()
-    second = team.deploy(newer, "run 2")
-    assert newer.skipped, "only the model's code changed"
-
-    for step in team.all_steps(older, first):
-        with pytest.raises(AirflowFailException, match=r"version 2 of toy .* by a later run"):
-            team.step(step, "run 1")
-        assert (team.version(TEST), team.version(CHAMPION)) == ("2", "1")
-    # Those of the newest run may be cleared; they find their work done.
-    for step in team.all_steps(newer, second)[1:]:
-        team.step(step, "run 2")
-
-    team.define(SERVICE)
-    team.changes.run()
-    for step in team.all_steps(newer, second):
-        with pytest.raises(AirflowFailException, match="was applied since this run compared"):
-            team.step(step, "run 2")
-    assert (team.version(TEST), team.version(CHAMPION)) == ("2", "1")

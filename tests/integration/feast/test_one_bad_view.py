@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from feast import Entity, FeatureView, Field, ValueType
-from feast.types import Float32, Int32, String
+from feast.types import Bytes, Float32, Int32, String
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.operators import BackfillOperator, MaterializeIncrementalOperator
@@ -104,8 +104,8 @@ def test_a_value_that_does_not_fit_is_found_before_the_first_write(alone: Alone)
     [
         ({"tempo": Float32}, "the feature tempo is read from the column tempo, which tracks does not have"),
         (
-            {"live": Float32, "plays": String, "title": Int32},
-            "title is of Int32, but the column title of tracks",
+            {"live": Bytes},
+            "the feature live is of Bytes, but the column live of tracks is of bool",
         ),
     ],
     ids=["a missing column", "a type that is not converted"],

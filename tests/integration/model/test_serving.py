@@ -202,7 +202,7 @@ def test_a_song_is_found_by_name_with_the_keyboard_alone(place: Place, page: Pag
     best = place.http.get("/predict/full").json()["countries"][0]
     expect(rows.first).to_contain_text(f"{100 * best['probability']:.1f}%")
     expect(page.locator("#ranking svg.flag")).to_have_count(len(COUNTRIES))
-    expect(page.locator("#features")).to_contain_text("-6.5 dB")
+    expect(page.locator("#features")).to_contain_text("−6.5 dB")
     expect(page.locator("#fresh")).to_contain_text("March 1, 2024")
     expect(page.locator("#by")).to_contain_text("version 1 (test), commit aaaaaaa")
 
@@ -228,10 +228,10 @@ def test_a_new_song_and_a_new_model_appear_in_a_page_that_nobody_touches(place: 
 
 
 def test_nothing_is_cut_off_on_a_phone(place: Place, page: Page) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
+    page.set_viewport_size({"width": 320, "height": 740})
     page.goto(f"{place.url}/?song=full")
     expect(page.locator("#answer")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 class Load:

@@ -50,7 +50,7 @@ def test_git_gets_login_and_password_for_the_connections_server_only(tmp_path: P
 
 @pytest.mark.usefixtures("connection")
 def test_a_typed_repository_on_a_strangers_host_is_refused() -> None:
-    with pytest.raises(BadInputError, match="a stranger"):
+    with pytest.raises(BadInputError, match="is not on the server of the connection"):
         GitRepositoryHook(repo_url="http://127.0.0.1:10/jukebox.git")
 
 

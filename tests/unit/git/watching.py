@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from airflow.sdk.definitions.asset import AssetNameRef
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.comms import DRCount, GetDRCount
@@ -198,11 +199,13 @@ def acknowledge(
             dag_id=DAG_ID,
             get_task_states=lambda dag_id, run_ids: {run_id: states},
             xcom_pull=lambda task_ids, key="return_value": results.get((task_ids, key)),
+            xcom_push=lambda **_: None,
         ),
         "asset_state_store": {ASSET: store},
         "task_state_store": StateStoreStandIn(),
     }
-    with suppress(AirflowSkipException):
+    with suppress(AirflowSkipException), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("feature_ops.operator.report", lambda *_, **__: None)
         AcknowledgeOperator(task_id="acknowledge", asset=ASSET).execute(context)
     return str(context["task_state_store"]["summary"])
 

@@ -87,4 +87,8 @@ def test_serving_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
         "poll": 2.0,
         "state": "/var/lib/jukebox",
         "songs": None,
+        "mlflow_url": None,
+        "airflow_url": None,
+        "store_timeout": 0.8,
+        "max_body_bytes": 1024 * 1024,
     }

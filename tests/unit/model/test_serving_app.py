@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -76,13 +77,88 @@ def test_tells_as_many_countries_as_asked(client: TestClient) -> None:
     assert client.get("/predict/full?top=0").status_code == 422
 
 
-@pytest.mark.parametrize(
-    "song", ["1D2SVYXZdtNfJCg8wZWvVz", "a/b", "%F0%9F%8E%B5", "..%2F..%2Fetc", "x" * 5000]
+UNKNOWN = ("1D2SVYXZdtNfJCg8wZWvVz", "a/b", "🎵", "../../etc", "a\u200db", "a\xa0b", "x" * 1024, "é" * 512)
+GET_PATHS = (
+    "/",
+    "/static/page.js",
+    "/predict/full",
+    "/predict/gone",
+    "/predict/%00",
+    "/songs?q=a",
+    "/model",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
 )
+INVALID = {
+    "": "must not be empty",
+    " ": "must not be empty",
+    "\0": "must not contain control characters or line breaks",
+    "\n": "must not be empty",
+    "full\0": "must not contain control characters or line breaks",
+    "full\n": "must not contain control characters or line breaks",
+    "\nfull": "must not contain control characters or line breaks",
+    "a\nb": "must not contain control characters or line breaks",
+    "full\u200b": "must not contain invisible formatting characters",
+    " full": "must not start or end with white space",
+    "x" * 1025: "must not be longer than 1,024 bytes in UTF-8",
+    "é" * 513: "must not be longer than 1,024 bytes in UTF-8",
+}
+
+
+@pytest.mark.parametrize("song", UNKNOWN)
 def test_an_unknown_song_is_told_in_words(client: TestClient, song: str) -> None:
-    answer = client.get(f"/predict/{song}")
+    answer = client.get(f"/predict/{quote(song, safe='' if '..' in song else '/')}")
     assert answer.status_code == 404
     assert "is not in the feature store yet" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("song", INVALID)
+def test_an_invalid_id_is_refused_with_the_rule_that_it_breaks(client: TestClient, song: str) -> None:
+    answer = client.get(f"/predict/{quote(song, safe='')}")
+    assert (answer.status_code, answer.json()["outcome"]) == (422, "invalid")
+    assert answer.json()["detail"] == f"A song's id {INVALID[song]}."
+    assert len(answer.content) < 1000
+
+
+def test_a_batch_answers_each_id_as_a_single_request_does(client: TestClient) -> None:
+    songs = ["full", *UNKNOWN, "holes", *INVALID, "nothing", "full"]
+    answer = client.post("/predict", json={"songs": songs})
+    assert answer.status_code == 200
+    for song, found in zip(songs, answer.json()["predictions"], strict=True):
+        alone = client.get(f"/predict/{quote(song, safe='')}").json()
+        alone.pop("model")
+        assert found == alone
+
+
+def test_a_batch_of_invalid_ids_repeats_nothing_large_and_reads_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(FeatureReader, "read")
+    body = b'{"songs": ["\\ud800", "' + b"x" * 1_000_000 + b'"]}'
+    answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    assert [item["outcome"] for item in answer.json()["predictions"]] == ["invalid", "invalid"]
+    assert len(answer.content) < 2000
+
+
+@pytest.mark.parametrize("content", [b'{"songs": ["' + b"x" * 2**20 + b'"]}', b"[" * 2**20 + b"]"])
+def test_a_large_body_is_refused(client: TestClient, content: bytes) -> None:
+    answer = client.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert len(answer.content) < 200
+
+
+def test_a_deeply_nested_body_is_refused(client: TestClient) -> None:
+    answer = client.post("/predict", content=b"[" * 1_000_000, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize("path", GET_PATHS)
+def test_head_is_served_wherever_get_is(client: TestClient, path: str) -> None:
+    get, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
 
 
 def test_a_null_feature_is_named_and_the_answer_still_given(client: TestClient) -> None:
@@ -118,7 +194,7 @@ def test_a_batch_answers_each_song_in_its_place(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b'{"songs": []}', b'{"songs": [1]}', b'{"songs": ["\\ud800"]}', b"[", b'{"songs": "full"}'],
+    [b"", b"{}", b'{"songs": []}', b'{"songs": [1]}', b"[", b'{"songs": "full"}'],
 )
 def test_a_batch_that_is_none_is_refused_in_words(client: TestClient, body: bytes) -> None:
     answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})

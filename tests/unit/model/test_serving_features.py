@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jukebox.serving.features import Definitions, FeatureReader
+from jukebox.serving.features import Definitions, FeatureReader, with_redis_limits
 from tests.unit.model.serving_parts import REFS, FeatureRepository
 
 SONGS = ("holes", "full", "nothing", "nobody", "full", "")
@@ -111,3 +111,38 @@ def test_features_of_two_views_are_asked_for_as_anybody_asks(
     assert found == asked(own_feature_repository, refs)
     assert found[1] is not None
     assert found[1][0][1] == 7.5
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"type": "redis", "connection_string": "valkey:6379"},
+            "valkey:6379,socket_timeout=0.3,socket_connect_timeout=0.3,retry=null",
+        ),
+        (
+            {"type": "redis", "connection_string": "a:1,b:2,ssl=true,password=x=y,socket_timeout=5"},
+            "a:1,b:2,ssl=true,password=x=y,socket_timeout=5,socket_connect_timeout=0.3,retry=null",
+        ),
+        ({"type": "redis"}, "localhost:6379,socket_timeout=0.3,socket_connect_timeout=0.3,retry=null"),
+    ],
+)
+def test_a_redis_store_has_limits_for_waiting_unless_it_sets_its_own(
+    given: dict[str, str], expected: str
+) -> None:
+    assert with_redis_limits(given) == {**given, "connection_string": expected}
+
+
+@pytest.mark.parametrize("given", [None, "sqlite", {"type": "sqlite", "path": "a"}, {"type": "postgres"}])
+def test_the_settings_of_any_other_store_stay_as_they_are(given: object) -> None:
+    assert with_redis_limits(given) == given
+
+
+def test_a_redis_client_with_these_limits_does_not_retry() -> None:
+    from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+
+    settings = with_redis_limits({"type": "redis", "connection_string": "localhost:1"})
+    client = RedisOnlineStore()._get_client(RedisOnlineStoreConfig(**settings))
+    connection = client.connection_pool.make_connection()
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.3, 0.3)
+    assert connection.retry.get_retries() == 0

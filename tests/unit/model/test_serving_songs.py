@@ -69,3 +69,14 @@ def test_a_folder_that_is_not_there_yet_finds_nothing(tmp_path: Path) -> None:
     names = SongNames(str(tmp_path / "later"))
     names.refresh()
     assert not names.searchable
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (5, 5), (6, 3), (11, 4), (1000, 5)])
+def test_examples_are_spread_over_all_songs_with_a_name(tmp_path: Path, count: int, expected: int) -> None:
+    songs = ((str(number), f"Song {number}", None) for number in range(count))
+    write(tmp_path / "songs.parquet", ("-", None, None), *songs)
+    names = SongNames(str(tmp_path))
+    names.refresh()
+    examples = [int(item["song"] or "") for item in names.examples(limit=5)]
+    assert len(examples) == expected
+    assert examples == sorted(set(examples))

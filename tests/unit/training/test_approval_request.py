@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from feature_ops.git.commits import CommitInfo
+from feature_ops.git.commit_info import CommitInfo
 from feature_ops.training.approval_request import ApprovalRequest, Links, Scored, feature_changes
 from feature_ops.training.declaration import Metric, Model
 from feature_ops.training.gates import Gates
@@ -96,12 +96,12 @@ def test_the_subject_names_model_and_versions() -> None:
         (
             {"top5": (-0.02, -0.03, -0.01)},
             "**Warning: jukebox v3 is significantly worse than v1: "
-            "Top-5 accuracy −2.00 pp ([CI] −3.00 pp to −1.00 pp).**",
+            "Top-5 accuracy −2.00 pp ([CI] −3.00 to −1.00 pp).**",
         ),
         (
             {"top5": (-0.02, -0.03, -0.01), "log_loss": (-0.1, -0.2, -0.05)},
             "**Warning: jukebox v3 is significantly worse than v1: "
-            "Top-5 accuracy −2.00 pp ([CI] −3.00 pp to −1.00 pp).** "
+            "Top-5 accuracy −2.00 pp ([CI] −3.00 to −1.00 pp).** "
             "Significantly better: Log-loss −0.1000 ([CI] −0.2000 to −0.0500).",
         ),
         (
@@ -130,7 +130,7 @@ def test_a_measurement_that_is_no_number_is_no_good_news() -> None:
     broken = result({"log_loss": (float("nan"), float("nan"), float("nan"))})
     body = request(result=broken).body
     assert body.startswith("The training of jukebox v3 estimated no confidence interval")
-    assert "not a number | not a number to not a number | not compared |" in body
+    assert "not a number | not a number to not a number | significance unknown |" in body
     assert "**not met**" in body
 
 
@@ -186,9 +186,9 @@ def test_metrics_stand_in_a_table_with_values_difference_interval_and_meaning() 
         "| Metric | v1 (production) | v3 (candidate) | Difference | 95 % confidence interval | Result |\n"
         "| --- | ---: | ---: | ---: | ---: | --- |\n"
         "| Log-loss (lower is better) | 3.1000 | 3.0000 | −0.1000 | −0.2000 to −0.0500 | better |\n"
-        "| Top-5 accuracy (higher is better) | 40.00 % | 50.00 % | +10.00 pp | −10.00 pp to +30.00 pp "
+        "| Top-5 accuracy (higher is better) | 40.00 % | 50.00 % | +10.00 pp | −10.00 to +30.00 pp "
         "| no significant difference |\n"
-        "| `odd_metric` | – | 7.0000 | – | – | not compared |\n\n"
+        "| `odd_metric` | – | 7.0000 | – | – | significance unknown |\n\n"
         "pp: percentage points."
     ) in found
 
@@ -231,9 +231,9 @@ def test_each_link_has_a_line_of_its_own() -> None:
     commit = CommitInfo(SHA, "Ada", "Drop loudness", "2026-01-01T00:00:00+00:00")
     assert request(links=links, commit=commit).body.endswith(
         "### Links\n\n"
-        f"- Commit: [`1a2b3c4d5e`](<https://git/c/{SHA}>) `Drop loudness` by `Ada`\n"
-        "- Data version: `9f8e7d6c5b`\n"
-        "- MLflow run: [metrics, plots and data](<https://mlflow/#/runs/run>)\n"
+        f"- Commit: [1a2b3c4d5e](<https://git/c/{SHA}>) `Drop loudness` by `Ada`\n"
+        "- Data version: [9f8e7d6c5b](<https://mlflow/#/runs/run>)\n"
+        "- MLflow run: [metrics and plots](<https://mlflow/#/runs/run>)\n"
         "- MLflow model version: [jukebox v3](<https://mlflow/v>)\n"
         "- Test service: [try the candidate](<https://test>)"
     )

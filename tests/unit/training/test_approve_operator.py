@@ -38,7 +38,7 @@ def answered(option: str) -> dict[str, Any]:
 def test_who_decided_and_why_is_told(option: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(
-        "feature_ops.training.promotion_operators.summarize", lambda context, line: told.append(line)
+        "feature_ops.training.promotion_operators.summarize", lambda context, line, *_: told.append(line)
     )
     with DAG("promote", start_date=datetime(2024, 1, 1)):
         approve = ApproveOperator(task_id="approve", model=MODEL, candidate={"version": "3"})
@@ -64,7 +64,7 @@ def test_who_decided_and_why_is_told(option: str, word: str, monkeypatch: pytest
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(
-        "feature_ops.training.promotion_operators.summarize", lambda context, line: lines.append(line)
+        "feature_ops.training.promotion_operators.summarize", lambda context, line, *_: lines.append(line)
     )
     return lines
 
@@ -112,7 +112,8 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         lambda **question: put.append(question),
     )
     monkeypatch.setattr(
-        "feature_ops.training.promotion_operators.summarize", lambda context, line: put.append({"line": line})
+        "feature_ops.training.promotion_operators.summarize",
+        lambda context, line, *_: put.append({"line": line}),
     )
     return put
 

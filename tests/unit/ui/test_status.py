@@ -75,7 +75,7 @@ def run(run_id: str, ending: Outcome | Exception, map_index: int = -1) -> dict[s
         "dag_run": SimpleNamespace(
             run_id=run_id, run_after=datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
         ),
-        "ti": SimpleNamespace(map_index=map_index),
+        "ti": SimpleNamespace(map_index=map_index, xcom_push=lambda **_: None),
     }
     return Step(task_id="load", ending=ending).execute(context)
 

@@ -3,7 +3,10 @@
 const FEW = 10, ALL = 300, ASK_EVERY = 2000;
 const $ = (id) => document.getElementById(id);
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const digits = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const number = { format: (value) => digits.format(value).replace(/^-/, "−") };
+// Upper ends of the bars' scale: the smallest that holds the most likely country.
+const SCALES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const day = new Intl.DateTimeFormat("en", { dateStyle: "long", timeZone: "UTC" });
 const since = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "code" });
@@ -25,6 +28,14 @@ function element(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);
   return made;
+}
+
+function probabilityText(probability) {
+  return probability > 0 && probability < 0.001 ? "<0.1%" : percent.format(probability);
+}
+
+function isId(text) {
+  return /^[0-9A-Za-z]{22}$/.test(text);
 }
 
 function show(id, text) {
@@ -65,7 +76,8 @@ function move(country, rank) {
 }
 
 function drawRanking(countries) {
-  const top = countries[0].probability || 1;
+  const scale = SCALES.find((end) => end >= countries[0].probability) ?? 1;
+  $("scale-to").textContent = `${100 * scale}%`;
   const shown = state.all ? countries : countries.slice(0, FEW);
   const old = new Map([...$("ranking").children].map((row) => [row.dataset.country, row.querySelector(".bar").style.width]));
   const rows = shown.map(({ country, probability }, rank) => {
@@ -74,8 +86,8 @@ function drawRanking(countries) {
     const name = element("span", { class: "name" }, nameOf(country), move(country, rank));
     const row = element("li", { "data-country": country }, flag(country), name,
       element("span", { class: "track", "aria-hidden": "true" }, bar),
-      element("span", { class: "percent" }, percent.format(probability)));
-    requestAnimationFrame(() => requestAnimationFrame(() => { bar.style.width = `${(100 * probability) / top}%`; }));
+      element("span", { class: "percent" }, probabilityText(probability)));
+    requestAnimationFrame(() => requestAnimationFrame(() => { bar.style.width = `${(100 * probability) / scale}%`; }));
     return row;
   });
   $("ranking").replaceChildren(...rows);
@@ -122,27 +134,39 @@ function draw(answer, milliseconds) {
   $("answer").hidden = false;
   $("hint").hidden = $("problem").hidden = true;
   document.title = `${name ?? song} · Jukebox`;
-  const best = countries.slice(0, 3).map(({ country, probability }) => `${nameOf(country)} ${percent.format(probability)}`);
+  const best = countries.slice(0, 3).map(({ country, probability }) => `${nameOf(country)} ${probabilityText(probability)}`);
   $("spoken").textContent = `${name ?? song}: ${best.join(", ")}. Version ${model.version}.`;
 }
 
-function explain(status, detail) {
-  const titles = { 404: "Not in the feature store yet", 422: "No answer for this song", 503: "One moment" };
-  $("problem-title").textContent = titles[status] ?? "That did not work";
-  $("problem-text").textContent = status === 404
-    ? `Nothing is known of ${state.song} so far. Once it is loaded, its prediction appears here by itself.`
-    : `${detail}${status === 503 ? " This page keeps asking." : ""}`;
-  $("spoken").textContent = `${$("problem-title").textContent}. ${detail}`;
+function message(title, text, spoken = text) {
+  $("problem-title").textContent = title;
+  $("problem-text").textContent = text;
+  $("spoken").textContent = `${title}. ${spoken}`;
   $("problem").hidden = false;
   $("hint").hidden = $("answer").hidden = true;
+}
+
+function noResults(text) {
+  Object.assign(state, { song: null, answer: null });
+  document.title = "Jukebox";
+  message("No results", `No song matches “${text}”. Search for words of a song's name or its artists, or enter a Spotify ID of 22 letters and digits.`);
+}
+
+function explain(status, detail) {
+  if (status === 404 && !isId(state.song)) return noResults(state.song);
+  const titles = { 404: "Not in the feature store yet", 422: "No answer for this song", 503: "One moment" };
+  const text = status === 404
+    ? `Nothing is known of ${state.song} so far. Once it is loaded, its prediction appears here by itself.`
+    : `${detail}${status === 503 ? " This page tries again every two seconds." : ""}`;
+  message(titles[status] ?? "That did not work", text, detail);
 }
 
 async function ask(song, again = false) {
   const turn = ++state.asked;
   if (!again) Object.assign(state, { song, all: false, before: null });
   const started = performance.now();
-  const { status, content } = await get(`predict/${encodeURIComponent(song)}?top=${ALL}`)
-    .catch(() => ({ status: 0, content: { detail: "The service does not answer." } }));
+  const { status, content } = await get(`predict/${encodeURIComponent(song)}?top=${ALL}${again ? "&poll=true" : ""}`)
+    .catch(() => ({ status: 0, content: { detail: "The service does not respond." } }));
   if (turn !== state.asked) return; // the person has gone on to another song
   if (status === 200) {
     const old = state.answer;
@@ -195,14 +219,25 @@ async function suggest() {
   choose(-1);
 }
 
-function submit(event) {
+async function submit(event) {
   event.preventDefault();
   const text = $("search").value.trim();
   if (!text) return;
-  const isId = /^[0-9A-Za-z]{22}$/.test(text);
-  const options = $("options").hidden ? [] : state.options;
-  const { song, name } = options[state.at] ?? (isId ? undefined : options[0]) ?? { song: text };
-  open(song, { label: name ?? song });
+  const chosen = $("options").hidden ? undefined : state.options[state.at];
+  if (chosen) return open(chosen.song, { label: chosen.name ?? chosen.song });
+  if (isId(text)) return open(text);
+  // The suggestions may be those of an earlier text.
+  const turn = ++state.asked;
+  const { status, content } = await get(`songs?${new URLSearchParams({ q: text })}`)
+    .catch(() => ({ status: 0, content: { detail: "The service does not respond." } }));
+  if (turn !== state.asked) return;
+  close();
+  if (status !== 200) return explain(status, content.detail);
+  const [first] = content.songs;
+  if (first) return open(first.song, { label: first.name ?? first.song });
+  if (!content.searchable) return open(text);
+  history.pushState({}, "", "./");
+  noResults(text);
 }
 
 function press(event) {
@@ -215,7 +250,17 @@ function press(event) {
 
 /* What happens by itself: a new model answers in a page that nobody touched. */
 
-function drawModel({ version, alias, git_commit: commit, refused, troubles }) {
+function drawLinks(version, { mlflow, airflow } = {}) {
+  const targets = { mlflow: mlflow && `${mlflow}/#/models/jukebox${version ? `/versions/${version}` : ""}`, airflow };
+  for (const [name, target] of Object.entries(targets)) {
+    const link = $(`link-${name}`);
+    link.hidden = !target;
+    if (target) link.href = target;
+  }
+}
+
+function drawModel({ version, alias, git_commit: commit, refused, troubles, links }) {
+  drawLinks(version, links);
   $("chip").dataset.state = version ? "good" : "bad";
   $("chip-text").textContent = version ? `${alias} · version ${version}${commit ? ` · ${commit.slice(0, 7)}` : ""}` : `${alias} · no model yet`;
   const stays = version ? ` Version ${version} goes on answering.` : "";
@@ -228,13 +273,28 @@ async function look() {
   const { status, content } = await get("model").catch(() => ({ status: 0 }));
   if (status !== 200) {
     $("chip").dataset.state = "bad";
-    $("chip-text").textContent = "the service does not answer";
+    $("chip-text").textContent = "the service does not respond";
     return;
   }
   drawModel(content);
   const waiting = state.song && !state.answer;
   const changed = state.answer && content.version && state.answer.model.version !== content.version;
   if (waiting || changed) ask(state.song, true);
+}
+
+async function loadExamples() {
+  const { content } = await get("songs/examples").catch(() => ({ content: {} }));
+  const songs = content.songs ?? [];
+  $("example-songs").replaceChildren(...songs.map(({ song, name, artists }) => {
+    const link = element("a", { href: `?${new URLSearchParams({ song })}` }, name ?? song);
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      open(song, { label: name ?? song });
+    });
+    return element("li", {}, link, element("span", {}, artists ?? ""));
+  }));
+  $("examples").hidden = !songs.length;
 }
 
 async function loadFlags() {
@@ -270,6 +330,7 @@ function start() {
   addEventListener("popstate", follow);
   follow();
   loadFlags();
+  loadExamples();
   look();
   setInterval(look, ASK_EVERY);
 }

@@ -237,7 +237,9 @@ def _of_trained(objects: Objects, trained: TrainedService, service: Data) -> Ite
     title = f"{FEATURE_SERVICE} {trained.name}, which a model is trained on,"
     readings = _readings(objects, service)
     for alias, projection in sorted(service.get("features", {}).items()):
-        if alias != projection["view"] or projection.get("join_key_map"):
+        # A pinned version has a reason of its own.
+        renamed = alias != projection["view"] and "version_tag" not in projection
+        if renamed or projection.get("join_key_map"):
             yield (
                 f"{title} reads {projection['view']} under another name or other join keys: a deployed model "
                 "asks for features by the name of their view. Use the view itself"

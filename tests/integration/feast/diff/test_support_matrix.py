@@ -436,6 +436,14 @@ def test_what_is_refused_since_reads_fail_does_fail_in_feast(refused: Any) -> No
     assert all(_fails(refused))
 
 
+@pytest.mark.parametrize("refused", ["precomputed"], indirect=True)
+def test_the_reader_needs_no_vectors_of_a_precomputed_service(refused: Any) -> None:
+    from feature_ops.feast.reader import OnlineReader
+
+    reader = OnlineReader.of(refused, refused.get_feature_service("fs"))
+    assert reader.read({"song_id": ["a", "nobody"]}).to_dict()["energy"] == [ENERGY["a"], None]
+
+
 @pytest.mark.parametrize("refused", ["on_demand_write"], indirect=True)
 def test_what_is_refused_since_it_is_not_loaded_is_null_in_feast(refused: Any) -> None:
     answer = refused.get_online_features(refused.get_feature_service("fs"), {"song_id": ["a"]}).to_dict()

@@ -287,6 +287,11 @@ def test_what_is_supported_is_not_refused(case: str) -> None:
     assert unsupported(SUPPORTED[case], TRAINED) == []
 
 
+def test_a_pinned_version_in_a_models_service_is_refused_for_one_reason() -> None:
+    pinned = defined({"v@v1": reads("v", version_tag=1)}, feature_view=WHOLE)
+    assert len(unsupported(pinned, TRAINED)) == 1
+
+
 @pytest.mark.parametrize("kind", VIEWS)
 def test_no_kind_of_view_may_be_pinned(kind: str) -> None:
     assert unsupported(Definitions("shop", {kind: {"v": view(version="v3")}}))
