@@ -79,7 +79,7 @@ class Airflow:
     ) -> None:
         self._site = site
         self._home = site.folder("airflow")
-        self.url = f"http://127.0.0.1:{site.ports.find('airflow')}"
+        self.url = address_of(site)
         self.password = site.credentials.secret("airflow", 12)
         self.api = AirflowApi(self.url, LOGIN, self.password)
         self._environment = clean_environment(**self._configuration(database_url, dags, plugins), **settings)
@@ -178,6 +178,11 @@ class Airflow:
             for option, value in options.items()
         }
         return {**variables, "AIRFLOW_HOME": str(self._home), "PYTHONPATH": str(plugins)}
+
+
+def address_of(site: Site) -> str:
+    """Return the address of a site's API server, also before it is started."""
+    return f"http://127.0.0.1:{site.ports.find('airflow')}"
 
 
 def _fernet_key() -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from demo.airflow import LOGIN, Airflow
+from demo.airflow import LOGIN, Airflow, address_of
 from demo.airflow_api import AirflowApi
 from demo.bootstrap import REPOSITORY, Bootstrap
 from demo.connections import connection_variables
@@ -167,6 +167,10 @@ class Stack:
         self._environment = self._user_environment(feast)
         write_private(environment_file(self.home), json.dumps(self._environment, indent=2))
         site = self.servers.site
+        links = {"mlflow-url": self.mlflow_url, "airflow-url": address_of(site)}
+        self._services = {
+            alias: ModelService(site, alias, PROJECT, self._environment, links) for alias in ALIASES
+        }
         airflow = self._airflow = Airflow(
             site,
             database_url=self.servers.create_database("airflow").replace("+psycopg:", "+psycopg2:"),
@@ -174,10 +178,6 @@ class Stack:
             plugins=PROJECT / "plugins",
             settings=self._settings(feast),
         )
-        links = {"mlflow-url": self.mlflow_url, "airflow-url": self.airflow_url}
-        self._services = {
-            alias: ModelService(site, alias, PROJECT, self._environment, links) for alias in ALIASES
-        }
         self.servers.create_repository(REPOSITORY)
         bootstrap = Bootstrap(self.servers.object_store, self.git_url, self._environment, PROJECT, self.inbox)
         bootstrap.create_buckets()

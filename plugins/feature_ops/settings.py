@@ -211,10 +211,11 @@ class Settings(BaseSettings):
     @field_validator("etl_dataset_url", "etl_example_url")
     @classmethod
     def _dataset_url(cls, value: str | None) -> str | None:
-        if value and not re.search(DATASET_URL, value):
+        # Names of files may have spaces, which a form does not take.
+        if value and not re.search(DATASET_URL, value.replace(" ", "%20")):
             raise ValueError(
-                "it must look like https://host/file.parquet or s3://bucket/file.parquet, without user name, "
-                "password and spaces"
+                "it must look like https://host/file.parquet or s3://bucket/file.parquet, without user name "
+                "and password"
             )
         return value or None
 

@@ -11,6 +11,16 @@ from demo.scene import Scene
 from demo.songs import NEW_SONG_ID, catalogue, new_song, write_catalogue
 from demo.stack import Stack
 
+# Seconds of a test: whichever is the first waits until the stack has its catalogue and its model.
+_TIMEOUT = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder time for the start of the stack."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:

@@ -9,14 +9,10 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import psycopg
-import pytest
 
 from demo.scene import DAG_ID, Scene
 from demo.waiting import wait_until
 from feature_ops.advisory_lock import advisory_lock
-
-# The first test of a session waits for the whole stack, too.
-pytestmark = pytest.mark.timeout(600)
 
 
 @contextmanager

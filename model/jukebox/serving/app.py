@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -136,6 +136,17 @@ class Service:
             troubles.insert(0, f"version {refused.version} is refused: {refused.reason}")
         return "; ".join(troubles)
 
+    async def respond(
+        self, endpoint: str, songs: int, work: Callable[[StoreRead], Response], poll: bool = False
+    ) -> Response:
+        """Run a request that reads the online store, and count songs for which there is no answer."""
+        try:
+            return await self.calls.run(work)
+        except UnavailableError:
+            if not poll:
+                self.metrics.predictions.labels(endpoint, "unavailable").inc(songs)
+            raise
+
     def predict(
         self, endpoint: str, songs: Sequence[str], top: int, reading: StoreRead, poll: bool = False
     ) -> tuple[Serving, list[Prediction]]:
@@ -145,13 +156,8 @@ class Service:
         :param poll: the request repeats one that is counted already.
         """
         started = time.perf_counter()
-        try:
-            serving = self.serving()
-            answers = predict(serving, songs, top, self.metrics, reading)
-        except UnavailableError:
-            if not poll:
-                self.metrics.predictions.labels(endpoint, "unavailable").inc(len(songs))
-            raise
+        serving = self.serving()
+        answers = predict(serving, songs, top, self.metrics, reading)
         if poll:
             return serving, answers
         current = self.follower.serving
@@ -210,7 +216,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             status = _STATUS.get(answer.outcome, 200)
             return _json({**service.content(answer), "model": service.about(serving)}, status)
 
-        return await service.calls.run(work)
+        return await service.respond("single", 1, work, poll)
 
     @app.post("/predict")
     async def predict_many(asked: Songs, top: Top = 10) -> Response:
@@ -221,7 +227,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             content = [service.content(answer) for answer in answers]
             return _json({"predictions": content, "model": service.about(serving)})
 
-        return await service.calls.run(work)
+        return await service.respond("batch", len(asked.songs), work)
 
     @app.get("/songs")
     def songs(q: Annotated[str, Query(max_length=200)] = "") -> Response:

@@ -115,8 +115,9 @@ class StoreCalls:
 
         :raises StoreUnavailableError: the read takes too long; its thread is left alone.
         """
+        # The time in the queue counts.
+        read = StoreRead(self)
         async with self._slots:
-            read = StoreRead(self)
             future = asyncio.get_running_loop().run_in_executor(self._threads, work, read)
             while True:
                 wait = None if read.is_over else max(0.0, self.seconds_left(read))

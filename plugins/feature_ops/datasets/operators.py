@@ -117,22 +117,10 @@ class ValidateOperator(ReconcilingOperator):
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
         """The file, and what is new in it; a refused file is in the error's result."""
+        if self.missing_result():
+            return {}
         told = {"dataset": self.dataset.name, "source": self.ingested["source"]}
         return {**told, **{name: outcome.facts[name] for name in ("new", "known") if outcome}}
-
-
-def _map_index(context: Context) -> int:
-    """Return the index of a mapped task; -1 if it is not mapped."""
-    task_instance = context.get("ti")
-    index = getattr(task_instance, "map_index", None)
-    return -1 if index is None else int(index)
-
-
-def _map_index(context: Context) -> int:
-    """Return the index of a mapped task; -1 if it is not mapped."""
-    task_instance = context.get("ti")
-    index = getattr(task_instance, "map_index", None)
-    return -1 if index is None else int(index)
 
 
 def _map_index(context: Context) -> int:

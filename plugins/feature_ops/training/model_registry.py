@@ -129,9 +129,16 @@ class ModelRegistry:
         )
 
     def metrics(self, version: ModelVersion) -> dict[str, float]:
-        """Return a version's scores on the rows that its training held out."""
+        """Return a version's scores on the rows that its training held out; none if its run was deleted."""
+        from mlflow.exceptions import MlflowException
+
         with self._failures():
-            return dict(self._client.get_run(version.run_id).data.metrics)
+            try:
+                return dict(self._client.get_run(version.run_id).data.metrics)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return {}
+                raise
 
     def note(self, version: str, facts: Mapping[str, str]) -> None:
         """Write facts of a version beside it."""

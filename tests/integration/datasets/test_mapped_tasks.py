@@ -41,7 +41,9 @@ class MappedRun:
         return self._execute(self.validate.unmap({"ingested": ingested}), index)
 
     def _execute(self, operator: Any, index: int) -> dict[str, Any]:
-        facts, self.summary = self.steps.execute(operator, RUN, ti=SimpleNamespace(map_index=index))
+        facts, self.summary = self.steps.execute(
+            operator, RUN, ti=SimpleNamespace(map_index=index, xcom_push=lambda **_: None)
+        )
         return facts
 
 

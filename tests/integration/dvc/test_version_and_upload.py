@@ -435,7 +435,7 @@ def test_d10_a_wrong_git_password_fails_without_a_retry_and_without_telling_it(
 
 
 def test_a_typed_repository_elsewhere_is_refused() -> None:
-    with pytest.raises(AirflowFailException, match="stranger"):
+    with pytest.raises(AirflowFailException, match="is not on the server of the connection"):
         run(VersionWithDvcOperator, repo_url="http://evil.example.com/jukebox.git")
 
 

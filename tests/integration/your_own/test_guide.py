@@ -56,7 +56,7 @@ class Newcomer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=840,
+            timeout=1500,
             check=False,
         )
         assert not check or done.returncode == 0, done.stdout[-20_000:]
@@ -147,7 +147,7 @@ def online(reader: Newcomer, view: str) -> dict[str, Any]:
 
 
 # Four runs of DAGs and a training: a minute and a half alone, much longer beside other tests.
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1600)
 def test_the_page_leads_from_feast_init_to_both_dags(newcomer: Newcomer) -> None:
     before = commits(newcomer.folder)
     found = blocks(GUIDE)

@@ -217,7 +217,6 @@ print(*{name.partition(".")[0] for name in sys.modules})
         "airflow",
         "feast",
         "pandas",
-        "pandera",
         "duckdb",
         "boto3",
         "pydantic_settings",

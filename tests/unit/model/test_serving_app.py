@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,18 +30,35 @@ def shelf(tmp_path: Path) -> Shelf:
     return shelf
 
 
-@pytest.fixture
-def client(shelf: Shelf, feature_repository: FeatureRepository, tmp_path: Path) -> Iterator[TestClient]:
-    pd.DataFrame({"spotify_id": ["full"], "name": ["Café Nights"], "artists": ["Ana & the Tide"]}).to_parquet(
-        tmp_path / "songs.parquet"
-    )
+@contextmanager
+def served(shelf: Shelf, repository: FeatureRepository, folder: Path) -> Iterator[TestClient]:
+    songs = {"spotify_id": ["full"], "name": ["Café Nights"], "artists": ["Ana & the Tide"]}
+    pd.DataFrame(songs).to_parquet(folder / "songs.parquet")
     metrics = Metrics()
-    follower = Follower("test", shelf, feature_repository.folder, KeptModels(tmp_path / "state"), metrics)
-    service = Service(follower, SongNames(str(tmp_path / "songs.parquet")), metrics, poll=0.02)
+    follower = Follower("test", shelf, repository.folder, KeptModels(folder / "state"), metrics)
+    service = Service(follower, SongNames(str(folder / "songs.parquet")), metrics, poll=0.02)
     with TestClient(create_app(service), raise_server_exceptions=False) as client:
         wait_for(
             lambda: client.get("/songs?q=caf").json()["searchable"] or bool(follower.troubles.get("names"))
         )
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(
+    feature_repository: FeatureRepository, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A service whose model no test changes."""
+    folder, shelf = tmp_path_factory.mktemp("serving"), Shelf()
+    shelf.put("1", write_model(folder / "one"))
+    with served(shelf, feature_repository, folder) as client:
+        yield client
+
+
+@pytest.fixture
+def own_client(shelf: Shelf, feature_repository: FeatureRepository, tmp_path: Path) -> Iterator[TestClient]:
+    """A service whose model and metrics a test may change."""
+    with served(shelf, feature_repository, tmp_path) as client:
         yield client
 
 
@@ -174,10 +192,10 @@ def test_a_song_without_any_value_is_told_in_words(client: TestClient) -> None:
     assert "each feature that the model asks for is null" in answer.json()["detail"]
 
 
-def test_a_model_that_needs_what_is_null_says_so(client: TestClient, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_model_that_needs_a_null_says_so(own_client: TestClient, shelf: Shelf, tmp_path: Path) -> None:
     shelf.put("2", write_model(tmp_path / "two", imputes=False))
-    wait_for(lambda: client.get("/model").json()["version"] == "2")
-    answer = client.get("/predict/holes")
+    wait_for(lambda: own_client.get("/model").json()["version"] == "2")
+    answer = own_client.get("/predict/holes")
     assert answer.status_code == 422
     assert "can't answer for holes without loudness" in answer.json()["detail"]
 
@@ -221,13 +239,13 @@ def test_tells_which_model_answers(client: TestClient) -> None:
     assert "song_properties" in model["freshness"]
 
 
-def test_a_refused_model_is_told_with_its_reason(client: TestClient, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_refused_model_has_its_reason(own_client: TestClient, shelf: Shelf, tmp_path: Path) -> None:
     shelf.put("2", write_model(tmp_path / "two", format=2))
-    wait_for(lambda: client.get("/model").json()["refused"] is not None)
-    model = client.get("/model").json()
+    wait_for(lambda: own_client.get("/model").json()["refused"] is not None)
+    model = own_client.get("/model").json()
     assert model["refused"] == {"version": "2", "reason": "its model.json is not of format 1"}
     assert model["version"] == "1"
-    assert client.get("/predict/full").status_code == 200
+    assert own_client.get("/predict/full").status_code == 200
 
 
 def test_lives_before_it_is_ready(feature_repository: FeatureRepository, tmp_path: Path) -> None:
@@ -259,14 +277,14 @@ def test_an_online_store_that_is_away_is_told_in_words(
 
 
 def test_prometheus_is_told_what_was_asked_and_which_model_answers(
-    client: TestClient, shelf: Shelf, tmp_path: Path
+    own_client: TestClient, shelf: Shelf, tmp_path: Path
 ) -> None:
-    client.get("/predict/full")
-    client.get("/predict/gone")
-    client.post("/predict", json={"songs": ["full", "full"]})
+    own_client.get("/predict/full")
+    own_client.get("/predict/gone")
+    own_client.post("/predict", json={"songs": ["full", "full"]})
     shelf.put("2", write_model(tmp_path / "two", commit="beef"))
-    wait_for(lambda: client.get("/model").json()["version"] == "2")
-    told = client.get("/metrics").text
+    wait_for(lambda: own_client.get("/model").json()["version"] == "2")
+    told = own_client.get("/metrics").text
     assert 'jukebox_predictions_total{endpoint="single",outcome="answered"} 1.0' in told
     assert 'jukebox_predictions_total{endpoint="single",outcome="unknown"} 1.0' in told
     assert 'jukebox_predictions_total{endpoint="batch",outcome="answered"} 2.0' in told

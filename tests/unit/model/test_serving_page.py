@@ -177,9 +177,7 @@ def test_fits_its_window_and_is_accessible(
     page.set_viewport_size({"width": width, "height": 740})
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{ORIGIN}/{query}")
-    expect(
-        page.locator("#answer" if KNOWN in query else "#problem" if query else "#examples")
-    ).to_be_visible()
+    expect(page.locator(shown)).to_be_visible()
     expect(page.get_by_role("link", name="Airflow")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate(AXE)

@@ -24,7 +24,7 @@ _FOUND: Mapping[Any, Any] = {
 }
 _RESULT: Mapping[Any, Any] = {"definitions": dict, "open": [str], "output": str}
 _FAILURE: Mapping[Any, Any] = {"error": {str: str}, "output": str}
-_ERROR = ("kind", "text", "file", "line", "name", "environment")
+_ERROR = ("kind", "text", "file", "line", "name", "environment", "link")
 
 
 class NotAnAnswerError(ValueError):

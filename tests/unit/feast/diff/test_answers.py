@@ -6,11 +6,12 @@ import base64
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from feature_ops.feast.diff import loading, sandbox
+from feature_ops.feast.diff import foreign, loading, sandbox
 from feature_ops.feast.diff.answers import NotAnAnswerError, read_answer, read_results
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.loading import DefinitionsError, Limits
@@ -72,12 +73,23 @@ def test_what_is_no_answer_is_refused_with_a_clear_message(text: bytes) -> None:
 )
 @pytest.mark.parametrize("text", ["forged", "late", "{memory}", "%s", "\x1b[31m", "x" * 20_000, "\ud800"])
 def test_an_error_of_untrusted_code_is_one_short_line(kind: str, text: str) -> None:
-    for more in ({}, {"file": "a.py"}, {"file": "a.py", "line": "3"}, {"name": text}, {"environment": text}):
+    places: tuple[dict[str, str], ...] = ({}, {"file": "a.py"}, {"file": "a.py", "line": "3"})
+    for more in (*places, {"name": text}, {"environment": text}, {"link": text}):
         found = result(json.dumps({"error": {"kind": kind, "text": text, **more}}).encode())
         assert isinstance(found, DefinitionsError)
         assert len(str(found).splitlines()) == 1
         assert len(str(found)) < 1500
         assert str(found).isprintable()
+
+
+def test_every_error_that_the_sandbox_reports_has_the_shape_of_an_answer(tmp_path: Path) -> None:
+    try:
+        compile("(", str(tmp_path / "a.py"), "exec")
+    except SyntaxError as error:
+        reported = foreign._told(error, tmp_path)
+    answer = read_answer(json.dumps({"error": reported}).encode())
+    assert answer["error"] == reported
+    assert (reported["kind"], reported["file"], reported["line"]) == ("SyntaxError", "a.py", "1")
 
 
 def test_an_error_and_definitions_are_read_as_they_are() -> None:
