@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import logging
 import os
@@ -192,7 +193,9 @@ def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         thread = threading.Thread(target=service.follow, name="follower", daemon=True)
         thread.start()
+        watch = asyncio.create_task(service.calls.clock.watch())
         yield
+        watch.cancel()
         service.stop()
 
     # FastAPI's own documentation pages load scripts from elsewhere.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
 from jukebox.serving.breaker import CircuitBreaker, Permit
+from jukebox.serving.loop_clock import LoopClock
 from jukebox.serving.problems import StoreUnavailableError
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class StoreRead:
 
     def __init__(self, calls: StoreCalls) -> None:
         self._calls = calls
-        self.began = calls.now()
+        self.began = calls.clock()
         self._permit: Permit | None = None
         self._is_over = False
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class StoreRead:
                 return False
             self._is_over = True
             if failure is None:
-                self._calls.responded_at = self._calls.now()
+                self._calls.responded_at = self._calls.clock()
             else:
                 self._calls.reason = failure
             if self._permit:
@@ -93,19 +93,21 @@ class StoreCalls:
     Runs requests that read the online store.
 
     :param timeout_seconds: for one read. A read may take longer only while the store responds to others.
+    :param clock: what measures the timeout; ``clock.watch()`` is to run beside the requests.
     """
 
     def __init__(
         self,
         timeout_seconds: float = TIMEOUT_SECONDS,
         breaker: CircuitBreaker | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: LoopClock | None = None,
     ) -> None:
         self.breaker = breaker or CircuitBreaker()
         self.reason = "the online store does not answer"
         self.responded_at = float("-inf")
         self.stuck: set[StoreRead] = set()
-        self._timeout, self.now = timeout_seconds, clock
+        self.clock = clock or LoopClock()
+        self._timeout = timeout_seconds
         self._slots = asyncio.Semaphore(_CONCURRENT)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
 
@@ -130,7 +132,7 @@ class StoreCalls:
 
     def seconds_left(self, read: StoreRead) -> float:
         """Return how long to wait for a read: until the store has not responded to any for the timeout."""
-        return max(read.began, self.responded_at) + self._timeout - self.now()
+        return max(read.began, self.responded_at) + self._timeout - self.clock()
 
     def close(self) -> None:
         """End the threads as they become idle."""

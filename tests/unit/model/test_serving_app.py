@@ -20,6 +20,7 @@ from jukebox.serving.kept import KeptModels
 from jukebox.serving.metrics import Metrics
 from jukebox.serving.problems import UnavailableError
 from jukebox.serving.songs import SongNames
+from jukebox.serving.store_calls import StoreCalls
 from tests.unit.model.serving_parts import COUNTRIES, FEATURES, SEEN, FeatureRepository, Shelf, write_model
 
 
@@ -36,7 +37,9 @@ def served(shelf: Shelf, repository: FeatureRepository, folder: Path) -> Iterato
     pd.DataFrame(songs).to_parquet(folder / "songs.parquet")
     metrics = Metrics()
     follower = Follower("test", shelf, repository.folder, KeptModels(folder / "state"), metrics)
-    service = Service(follower, SongNames(str(folder / "songs.parquet")), metrics, poll=0.02)
+    # Polls this often slow down its reads: no timeout here, see test_serving_store_calls.py.
+    calls = StoreCalls(timeout_seconds=60)
+    service = Service(follower, SongNames(str(folder / "songs.parquet")), metrics, poll=0.02, calls=calls)
     with TestClient(create_app(service), raise_server_exceptions=False) as client:
         wait_for(
             lambda: client.get("/songs?q=caf").json()["searchable"] or bool(follower.troubles.get("names"))

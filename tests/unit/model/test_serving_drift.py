@@ -22,6 +22,7 @@ from jukebox.serving.models import Model
 from jukebox.serving.predictions import Prediction
 from jukebox.serving.problems import RefusedError
 from jukebox.serving.songs import SongNames
+from jukebox.serving.store_calls import StoreCalls
 from tests.unit.model.serving_parts import FEATURES, REFS, FeatureRepository, Shelf, write_model
 
 # The song "full" is at 0.8, -6.5 and 5.
@@ -48,7 +49,8 @@ def shelf(tmp_path: Path) -> Shelf:
 def client(shelf: Shelf, feature_repository: FeatureRepository, tmp_path: Path) -> Iterator[TestClient]:
     metrics = Metrics()
     follower = Follower("test", shelf, feature_repository.folder, KeptModels(tmp_path / "state"), metrics)
-    service = Service(follower, SongNames(""), metrics, poll=0.02)
+    # Polls this often slow down its reads: no timeout here, see test_serving_store_calls.py.
+    service = Service(follower, SongNames(""), metrics, poll=0.02, calls=StoreCalls(timeout_seconds=60))
     with TestClient(create_app(service), raise_server_exceptions=False) as client:
         wait_for_version(client, "1")
         yield client

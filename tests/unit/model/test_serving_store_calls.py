@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from jukebox.serving.app import Service, create_app
 from jukebox.serving.breaker import CircuitBreaker
+from jukebox.serving.loop_clock import LoopClock
 from jukebox.serving.metrics import Metrics
 from jukebox.serving.problems import StoreUnavailableError, UnavailableError
 from jukebox.serving.songs import SongNames
@@ -184,9 +186,33 @@ def test_a_read_may_take_longer_only_while_the_store_responds(
     responded_at: float, now: float, left: float
 ) -> None:
     times = [100.0, now]
-    running = StoreCalls(timeout_seconds=1, clock=lambda: times.pop(0))
+    running = StoreCalls(timeout_seconds=1, clock=LoopClock(lambda: times.pop(0)))
     running.responded_at = responded_at
     assert running.seconds_left(StoreRead(running)) == left
+
+
+def test_time_in_which_this_process_stood_still_does_not_count(store: Store) -> None:
+    async def play() -> None:
+        service, _ = serve(store, calls(timeout_seconds=0.8))
+        watch = asyncio.create_task(service.calls.clock.watch())
+        store.responds.clear()
+        request = asyncio.create_task(
+            service.calls.run(lambda read: service.predict("single", ["a"], 1, read))
+        )
+        async with asyncio.timeout(60):
+            while not store.reads:
+                await asyncio.sleep(0)
+        # As if another thread held the interpreter, or the machine ran other processes.
+        time.sleep(2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not request.done()
+        store.responds.set()
+        _, (prediction,) = await request
+        assert prediction.outcome == "unknown"
+        watch.cancel()
+
+    asyncio.run(play())
 
 
 def test_polls_of_a_page_are_not_counted(store: Store) -> None:
