@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from demo.scene import Scene
 from demo.songs import NEW_SONG_ID, catalogue, new_song, write_catalogue
@@ -34,3 +36,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(stack, catalogue().reset_index(drop=True), new_song(), NEW_SONG_ID)
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="module")
+def airflow(scene: Scene, browser: Browser) -> Iterator[Page]:
+    """A browser page that is signed in to Airflow."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(30_000)
+    page.goto(scene.stack.airflow_url)
+    page.fill("input[name=username]", scene.stack.admin_login)
+    page.fill("input[name=password]", scene.stack.admin_password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/(home)?$"))
+    yield page
+    page.close()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+from playwright.sync_api import FrameLocator, Locator, Page, expect
 
 from demo.asking import ask
 from demo.scene import DAG_ID, PROMOTION_DAG_ID, TRAINING_DAG_ID, Scene
@@ -21,20 +21,12 @@ SERVICE = "feature_repo/feature_service.py"
 SOON = 30_000
 
 
-@pytest.fixture(scope="module")
-def airflow(scene: Scene, browser: Browser) -> Iterator[Page]:
-    """A browser page that is signed in to Airflow."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(30_000)
-    page.goto(scene.stack.airflow_url)
-    page.fill("input[name=username]", scene.stack.admin_login)
-    page.fill("input[name=password]", scene.stack.admin_password)
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(r"/(home)?$"))
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Time for the page to ask again."""
     expect.set_options(timeout=SOON)
-    yield page
+    yield
     expect.set_options(timeout=None)
-    page.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from feature_ops.settings import Settings
 from feature_ops.training.regression import AcceptedRegression
 from feature_ops.training.result import TrainingResult
 
@@ -22,6 +23,11 @@ class Gates:
     log_loss_increase: float
     recall_drop: float
     top5_minimum: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Gates:
+        """Return the gates of the settings."""
+        return cls(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
 
 
 @dataclass(frozen=True)

@@ -366,11 +366,10 @@ class EvaluateOperator(TrainingOperator):
 
         self.refuse_superseded(self.trained)
         settings, store = get_settings(), FeastHook().object_store
-        gates = Gates(settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum)
         result = self.result(self.trained["result_uri"])
         user = getattr(context["dag_run"], "triggering_user_name", None)
         regression = AcceptedRegression.of_form(self.accept_regression_reason, user)
-        judgement = judge(result, gates, regression, self._not_compared(result, store))
+        judgement = judge(result, Gates.of(settings), regression, self._not_compared(result, store))
         if not judgement.accepted:
             self.remember_refusal(store, self.trained, judgement.summary, result)
             remedy = (

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 
 from feature_ops.exceptions import BadInputError, NothingPendingError
 from feature_ops.masking import describe_unexpected, shown_address
-from feature_ops.operator import Outcome, summarize
+from feature_ops.operator import Outcome, for_users, summarize
 from feature_ops.settings import get_settings
 from feature_ops.training.approval import AUTO_APPROVE, Approval, asked
 from feature_ops.training.declaration import Model
@@ -65,9 +65,7 @@ class FindCandidateOperator(TrainingOperator):
             candidate=self._scored(registry, found),
             champion=self._scored(registry, champion) if champion else None,
             result=self._result(found),
-            gates=Gates(
-                settings.gate_log_loss_increase, settings.gate_recall_drop, settings.gate_top5_minimum
-            ),
+            gates=Gates.of(settings),
             links=Links(
                 commit=settings.git_commit_url,
                 run=f"{mlflow}/#/runs/{found.run_id}" if mlflow and found.run_id else None,
@@ -184,8 +182,10 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
         try:
             yield
         except BadInputError as error:
-            summarize(context, str(error), logging.ERROR)
-            raise AirflowFailException(str(error)) from None
+            line = for_users(str(error))
+            summarize(context, line, logging.ERROR)
+            report(self, context, "failed", line, refused=True)
+            raise AirflowFailException(line) from None
 
     def _ask(self, context: Context, note: str = "") -> None:
         """Put the question, and wait without a worker."""
