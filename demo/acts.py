@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from demo.bad_input_acts import file_crashes_the_parser, view_cannot_be_loaded
 from demo.feature_acts import (
     broken_definitions,
     burst_of_commits,
@@ -21,7 +22,12 @@ from demo.feature_acts import (
     words_only,
 )
 from demo.model_acts import model_is_worse, self_test_fails, training_fails
-from demo.promotion_acts import candidate_is_approved, newer_candidate_takes_over, way_back
+from demo.promotion_acts import (
+    approval_is_marked_success,
+    candidate_is_approved,
+    newer_candidate_takes_over,
+    way_back,
+)
 from demo.scene import FLOAT_TOLERANCE, KEY, TIMESTAMPS, Scene, StoryError, expect
 
 LATE = datetime(2024, 1, 15)
@@ -156,16 +162,19 @@ ACTS = (
     Act("The same input again changes nothing anywhere (A6)", same_input_changes_nothing),
     Act("A known song with newer values: both versions are kept, joins stay right (A7)", known_song_changes),
     Act("A late row reaches the store and hides nothing newer", late_row_arrives),
+    Act("A file that crashes the parser is refused; the worker and the data stay", file_crashes_the_parser),
     Act("README, comment, order and whitespace: nothing is applied (A10)", words_only),
     Act(
         "loudness is commented out and pushed: a new model answers otherwise (A9)", loudness_is_commented_out
     ),
+    Act("The approval is marked as success: nothing is promoted", approval_is_marked_success),
     Act("The candidate waits for a person; approved, production answers with it", candidate_is_approved),
     Act("A training that can't be done deploys nothing (A13)", training_fails),
     Act("A model that is worse than the champion deploys nothing (A13)", model_is_worse),
     Act("A model that fails its self-test leaves the one before it; the next push works", self_test_fails),
     Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
     Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
+    Act("A view that can't be loaded holds up no other view", view_cannot_be_loaded),
     Act("Ten pushes in a burst: one apply", burst_of_commits),
     Act("A push while the DAG is paused is evaluated once, after unpausing", paused_while_pushing),
     Act("A push while the triggerer is dead is not lost", triggerer_is_killed),

@@ -93,6 +93,21 @@ class AirflowApi:
         """Return the state of each task of the run."""
         return {i["task_id"]: i["state"] for i in self.task_instances(dag_id, run_id)}
 
+    def mark_success(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Mark a task as success without running it, as the button does."""
+        self._json("PATCH", _task(dag_id, run_id, task_id), json={"new_state": "success"})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Have a task and all tasks after it run again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "include_downstream": True,
+            "only_failed": False,
+        }
+        self._json("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
+
     def state_store(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return what the task put into its state store."""
         entries = self._json("GET", f"{_task(dag_id, run_id, task_id)}/state-store")["task_state_store"]

@@ -31,6 +31,22 @@ def candidate_is_approved(scene: Scene) -> str:
     return f"“{question['subject']}” {run.summaries['approve']}; {run.summaries['promote']}"
 
 
+def approval_is_marked_success(scene: Scene) -> str:
+    """Marking the approval as success approves nothing; clear it, as the line says, and it asks again."""
+    before = _production(scene)
+    run_id = scene.waiting_promotion("2")
+    scene.api.mark_success(PROMOTION_DAG_ID, run_id, "approve")
+    expect(scene.api.wait(PROMOTION_DAG_ID, run_id, timeout=120), "failed", "state of the run")
+    run = scene.training(run_id, dag_id=PROMOTION_DAG_ID)
+    expect(run.states["promote"], "failed", "state of promote")
+    expect(_production(scene), before, "what production answers")
+    if "`approve`" not in run.summaries["promote"]:
+        raise StoryError(f"the line does not name the task to clear: {run.summaries['promote']}")
+    scene.api.clear(PROMOTION_DAG_ID, run_id, "approve")
+    expect(scene.waiting_promotion("2"), run_id, "the run that waits")
+    return run.summaries["promote"]
+
+
 def newer_candidate_takes_over(scene: Scene) -> str:
     """Whoever waits with an older version gives way; the newest is rejected, and production stays."""
     before = _production(scene)

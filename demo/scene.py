@@ -49,12 +49,13 @@ def expect(actual: object, wanted: object, what: str) -> None:
 
 @dataclass(frozen=True)
 class EtlRun:
-    """A finished run of the ETL: its id, the state of each task and what each task returned."""
+    """A finished run of the ETL: its id, the state of each task, its tries and what it returned."""
 
     run_id: str
     states: dict[str, str]
     facts: dict[str, dict[str, Any]]
     summaries: dict[str, str]
+    tries: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,18 @@ class Scene:
         songs.to_parquet(self.stack.inbox / name, index=False)
         return self.stack.dataset_url(name)
 
-    def run_etl(self, dataset_url: str, **conf: object) -> EtlRun:
-        """Trigger the ETL as its form does and wait for its end; a failed run is a StoryError."""
+    def run_etl(self, dataset_url: str, ends: str = "success", **conf: object) -> EtlRun:
+        """Trigger the ETL as its form does and wait for its end; a StoryError if it ends otherwise."""
         run_id = self.api.trigger(DAG_ID, {"dataset_url": dataset_url, **conf})
         state = self.api.wait(DAG_ID, run_id, timeout=300)
-        states = self.api.task_states(DAG_ID, run_id)
+        instances = self.api.task_instances(DAG_ID, run_id)
+        states = {instance["task_id"]: instance["state"] for instance in instances}
+        tries = {instance["task_id"]: instance["try_number"] for instance in instances}
         summaries = self.api.summaries(DAG_ID, run_id)
         ended = [task for task, task_state in states.items() if task_state == "success"]
         facts = {task: self.api.xcom(DAG_ID, run_id, task) for task in ended}
-        self.last_run = run = EtlRun(run_id, states, facts, summaries)
-        expect(state, "success", f"state of run {run_id}")
+        self.last_run = run = EtlRun(run_id, states, facts, summaries, tries)
+        expect(state, ends, f"state of run {run_id}")
         return run
 
     def training_runs(self) -> list[dict[str, Any]]:

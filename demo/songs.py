@@ -8,11 +8,15 @@ are its. Titles, artists and values are made up.
 
 from __future__ import annotations
 
+import base64
 from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.parquet import encryption
 
 CATALOGUE_SIZE = 14_245
 NEW_SONG_ID = "1D2SVYXZdtNfJCg8wZWvVz"
@@ -72,6 +76,28 @@ def write_catalogue(path: Path) -> None:
 def write_new_song(path: Path) -> None:
     """Write the story's new song as parquet."""
     new_song().to_parquet(path, index=True)
+
+
+def write_encrypted(path: Path, songs: pd.DataFrame, column: str) -> None:
+    """Write songs as parquet with one encrypted column: pyarrow's reader of metadata aborts its process."""
+    table = pa.Table.from_pandas(songs, preserve_index=False)
+    configuration = encryption.EncryptionConfiguration(
+        footer_key="footer", column_keys={"column": [column]}, plaintext_footer=True
+    )
+    factory = encryption.CryptoFactory(lambda _: _NoKeyManagement())
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), configuration)
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+
+
+class _NoKeyManagement(encryption.KmsClient):  # type: ignore[misc]
+    """Keeps keys as they are: nobody is to read the file."""
+
+    def wrap_key(self, key: bytes, master_key: str) -> bytes:
+        return base64.b64encode(key)
+
+    def unwrap_key(self, wrapped_key: bytes, master_key: str) -> bytes:
+        return base64.b64decode(wrapped_key)
 
 
 def _first_seen(rng: np.random.Generator) -> pd.DatetimeIndex:
