@@ -35,12 +35,16 @@ class JukeboxServers:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.songs: list[str] = []
-        self._servers = Servers(home)
+        self.servers = Servers(home)
         self._environment: dict[str, str] = {}
 
-    def start(self, progress: Progress) -> None:
-        """Start all, fill the store, train the model; all of it is warm when this returns."""
-        servers = self._servers
+    def start(self, progress: Progress, stock: bool = True) -> None:
+        """
+        Start all, fill the store, train the model; all of it is warm when this returns.
+
+        :param stock: start ``feast serve``, too.
+        """
+        servers = self.servers
         progress("Starting the servers …")
         servers.start()
         servers.mlflow.start()
@@ -68,16 +72,16 @@ class JukeboxServers:
             service.start()
             service.wait_for_model()
         self.ours = [service.url for service in services]
-        self.stock = [self._start_feast(number) for number in (1, 2)]
+        self.stock = [self._start_feast(number) for number in (1, 2)] if stock else []
 
     def stop(self) -> None:
         """Stop all."""
-        self._servers.stop()
+        self.servers.stop()
 
     def used(self) -> float:
         """Return the processor seconds that all servers of predictions and features have used, Valkey too."""
         found = 0.0
-        for child in self._servers.processes.children:
+        for child in self.servers.processes.children:
             if child.name.startswith(("model-", "feast-serve-", "valkey")):
                 parent = psutil.Process(child.process.pid)
                 for process in (parent, *parent.children(recursive=True)):
@@ -102,7 +106,7 @@ class JukeboxServers:
         songs = catalogue()
         seen = songs["event_timestamp"].dt.tz_localize("UTC").astype("datetime64[us, UTC]")
         songs = songs.assign(event_timestamp=seen, ingested_at=seen + pd.Timedelta(hours=1))
-        filesystem = self._servers.object_store.filesystem
+        filesystem = self.servers.object_store.filesystem
         songs.to_parquet(_HISTORY, index=False, filesystem=filesystem)
         rankings(songs).to_parquet(_RANKINGS, index=False, filesystem=filesystem)
         store = FeatureStore(repo_path=str(self.feature_repo))
@@ -137,8 +141,8 @@ class JukeboxServers:
 
     def _start_feast(self, number: int) -> str:
         name = f"feast-serve-{number}"
-        port = self._servers.site.ports.find(name)
-        child = self._servers.processes.start(
+        port = self.servers.site.ports.find(name)
+        child = self.servers.processes.start(
             name,
             # Without these two it would write a line for each request, and start anew after a thousand.
             [_program("feast"), "serve", f"--port={port}", "--no-access-log", "--max-requests=0"],
@@ -157,7 +161,7 @@ class JukeboxServers:
 
     def _run(self, name: str, command: list[str | Path], folder: Path) -> None:
         environment = clean_environment(**self._environment, PYTHONPATH=str(PROJECT / "model"))
-        self._servers.processes.run(name, command, environment, folder, "mend that first")
+        self.servers.processes.run(name, command, environment, folder, "mend that first")
 
 
 def _program(name: str) -> Path:

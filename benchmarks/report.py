@@ -44,6 +44,7 @@ PARTS: dict[str, list[tuple[str, list[str]]]] = {
         ("The ETL's six tasks", ["etl_floor"]),
         ("A verdict on a commit", ["verdict"]),
         ("Predictions", ["predictions"]),
+        ("Predictions while servers are down", ["outages"]),
     ],
     "make bench-large": [
         (
