@@ -174,13 +174,17 @@ class Scene:
 
     def follow(self, push: Push) -> TrainingRun:
         """Wait for the end of the run that took a pushed commit."""
+        others: set[str] = set()
 
         def taken() -> TrainingRun | None:
             for run in self.training_runs():
+                if run["dag_run_id"] in others or run["state"] not in ENDED:
+                    continue
                 facts = self.api.xcom(TRAINING_DAG_ID, run["dag_run_id"], "resolve_commits") or {}
-                if facts.get("commit") == push.commit and run["state"] in ENDED:
+                if facts.get("commit") == push.commit:
                     started = datetime.fromisoformat(run["start_date"]).timestamp()
                     return self.training(run["dag_run_id"], started - push.pushed_at)
+                others.add(run["dag_run_id"])
             return None
 
         run = wait_until(taken, f"a run takes commit {push.commit[:10]}", timeout=300, interval=0.5)
@@ -197,6 +201,8 @@ class Scene:
         def waits() -> str | None:
             for run in self.promotion_runs():
                 run_id = str(run["dag_run_id"])
+                if run["state"] in ENDED:
+                    continue
                 facts = self.api.xcom(PROMOTION_DAG_ID, run_id, "find_candidate") or {}
                 state = self.api.task_states(PROMOTION_DAG_ID, run_id)["approve"]
                 if facts.get("version") == version and state in ("deferred", "awaiting_input"):

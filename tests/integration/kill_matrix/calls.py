@@ -58,7 +58,7 @@ def run_cut_off(
     writes: bool,
 ) -> Facts:
     """
-    Run while the connection to a server is disturbed at a point of a step.
+    Run to the end of a step, while the connection to a server is disturbed at a point of it.
 
     :param writes: whether the server is told to change something at that point.
     """
@@ -75,8 +75,13 @@ def run_cut_off(
         here = through(World(**world), ports, proxies)
         try:
             with inside(here), observed_by(disturb):
-                kept = run(here, run_id, full_refresh=full_refresh, on_step=lambda s: facts.update(step=s))
-            facts["ended"] = kept.get("ended")
+                run(
+                    here,
+                    run_id,
+                    full_refresh=full_refresh,
+                    last=step,
+                    on_step=lambda name: facts.update(step=name),
+                )
         except FeatureOpsError as error:
             facts["error"] = str(error)
         except Exception as error:

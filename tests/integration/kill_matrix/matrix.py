@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from feature_ops.commit_points import BEFORE, CommitPoint, observed_by
 from tests.integration.kill_matrix.calls import run_and_die, run_undisturbed
-from tests.integration.kill_matrix.etl import World, run
+from tests.integration.kill_matrix.etl import STEPS, World, run
 from tests.integration.kill_matrix.nursery import Nursery
 from tests.integration.kill_matrix.world import Worlds, inside, writes_noted
 from tests.support.warm_python import WarmPython
 
+T = TypeVar("T")
 Moment = tuple[str, CommitPoint, str]
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -59,6 +61,16 @@ def killed(
 def completed(world: World, run_id: str, *, full_refresh: bool = False) -> Call:
     """Return the call of a worker that runs undisturbed: whole, or what is left of it."""
     return run_undisturbed, (asdict(world), run_id, full_refresh)
+
+
+def rounds(moments: Sequence[T], step_of: Callable[[T], str]) -> list[list[T]]:
+    """
+    Return lists with at most one moment of each step, in the order of the steps.
+
+    One run can be disturbed in each step and tried again: it costs as much as one that is disturbed once.
+    """
+    of_steps = [[moment for moment in moments if step_of(moment) == step] for step in STEPS]
+    return [[moment for moment in found if moment is not None] for found in zip_longest(*of_steps)]
 
 
 class Matrix:

@@ -15,7 +15,7 @@ from feature_ops.commit_points import BEFORE, DEFINITION_POINTS, CommitPoint, ob
 from tests.integration.kill_matrix.calls import run_cut_off
 from tests.integration.kill_matrix.disturbed import Fault, Ports, ports_of, proxies_to, through
 from tests.integration.kill_matrix.etl import run
-from tests.integration.kill_matrix.matrix import Matrix, completed, matrix_of
+from tests.integration.kill_matrix.matrix import Matrix, completed, matrix_of, rounds
 from tests.integration.kill_matrix.nursery import Ended
 from tests.integration.kill_matrix.world import Worlds, differences, inside
 from tests.support.warm_python import WarmPython
@@ -73,39 +73,56 @@ def uses_of(matrix: Matrix, ports: Ports, run_id: str) -> list[Use]:
     ]
 
 
+Cut = tuple[Use, Fault]
+
+
 @dataclass(frozen=True)
 class Case:
-    """A world in which a connection is cut, and then the run is tried again."""
+    """
+    A world in which a run loses a connection in each of some steps, and is tried again each time.
 
-    use: Use
-    fault: Fault
+    :param cuts: which and how, each in a later step.
+    """
+
+    run_id: str
+    cuts: list[Cut]
     world: Any
     workers: Future[list[Ended]]
 
     @property
     def name(self) -> str:
-        return f"{self.use.step}: '{self.use.point}' of {self.use.run_id}, {self.use.server}, {self.fault}"
+        return ", ".join(map(_name, self.cuts))
 
     def problems(self) -> Iterator[str]:
         """Say what is not as a person would want it, but for the state of the world."""
-        cut, retry = self.workers.result()
-        if cut.code:
-            yield f"{self.name}: ended with {cut.code}: {cut.said[-3000:]}"
-            return
-        facts = cut.result
-        if not facts["disturbed"] or (self.fault in _LOSSES and facts["lost"] != 1):
-            yield f"{self.name}: nothing was disturbed: {facts}"
-        error = facts["error"]
-        if error and facts["seconds"] > _LIMIT:
-            yield f"{self.name}: was told after {facts['seconds']:.0f} s"
-        if error is None:
-            # Its client tried again by itself, which it can't where the server stays away.
-            if self.fault is Fault.CUT_BEFORE:
-                yield f"{self.name}: went on without the server: {facts}"
-        elif "\n" in error or facts["address"] not in error or "try again" not in error:
-            yield f"{self.name}: is told as {error!r} of {facts['step']}, server {facts['address']}"
+        *workers, retry = self.workers.result()
+        for cut, worker in zip(self.cuts, workers, strict=True):
+            if worker.code:
+                yield f"{_name(cut)}: ended with {worker.code}: {worker.said[-3000:]}"
+            else:
+                yield from (f"{_name(cut)}: {problem}" for problem in _problems(cut, worker.result))
         if retry.code:
             yield f"{self.name}: was not completed: {retry.said[-3000:]}"
+
+
+def _name(cut: Cut) -> str:
+    use, fault = cut
+    return f"{use.step}: '{use.point}' of {use.run_id}, {use.server}, {fault}"
+
+
+def _problems(cut: Cut, facts: dict[str, Any]) -> Iterator[str]:
+    _, fault = cut
+    if not facts["disturbed"] or (fault in _LOSSES and facts["lost"] != 1):
+        yield f"nothing was disturbed: {facts}"
+    error = facts["error"]
+    if error and facts["seconds"] > _LIMIT:
+        yield f"was told after {facts['seconds']:.0f} s"
+    if error is None:
+        # Its client tried again by itself, which it can't where the server stays away.
+        if fault is Fault.CUT_BEFORE:
+            yield f"went on without the server: {facts}"
+    elif "\n" in error or facts["address"] not in error or "try again" not in error:
+        yield f"is told as {error!r} of {facts['step']}, server {facts['address']}"
 
 
 _LOSSES = (Fault.ANSWER_LOST, Fault.ANSWER_LOST_ONCE)
@@ -134,19 +151,27 @@ class Cuts:
             *(use for use in uses_of(matrix, ports, "bad run") if (use.step, use.point) not in places),
         ]
 
-    def cases(self, server: str) -> Iterator[Case]:
-        """Begin them all."""
-        for use in self.uses:
-            for fault in Fault:
-                if use.server == server and _is_case_of_its_own(use, fault):
-                    yield self._case(use, fault)
+    def cases(self) -> list[Case]:
+        """Begin runs, until each connection has been cut in every way."""
+        cuts = [(use, fault) for use in self.uses for fault in Fault if _is_case_of_its_own(use, fault)]
+        return [
+            self._case(run_id, found)
+            for run_id in ("run 1", "bad run")
+            for found in rounds([cut for cut in cuts if cut[0].run_id == run_id], lambda cut: cut[0].step)
+        ]
 
-    def _case(self, use: Use, fault: Fault) -> Case:
-        world, refresh = self._matrix.new_world(), use.run_id != "bad run"
-        place = (use.step, use.point, use.server, fault, use.writes)
-        cut = run_cut_off, (asdict(world), dict(self._ports), use.run_id, refresh, *place)
-        retry = completed(world, use.run_id, full_refresh=refresh)
-        return Case(use, fault, world, self._matrix.nursery.call(cut, retry))
+    def _case(self, run_id: str, cuts: list[Cut]) -> Case:
+        world, refresh = self._matrix.new_world(), run_id != "bad run"
+        facts, ports = asdict(world), dict(self._ports)
+        calls = [
+            (
+                run_cut_off,
+                (facts, ports, run_id, refresh, use.step, use.point, use.server, fault, use.writes),
+            )
+            for use, fault in cuts
+        ]
+        retry = completed(world, run_id, full_refresh=refresh)
+        return Case(run_id, cuts, world, self._matrix.nursery.call(*calls, retry))
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +192,14 @@ def test_every_listed_point_talks_to_a_server(cuts: Cuts) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("server", ["object store", "git", "registry", "online store"])
-def test_a_retry_completes_what_a_lost_connection_broke_off(
-    server: str, cuts: Cuts, matrix: Matrix, capsys: Any
-) -> None:
+def test_retries_complete_what_lost_connections_broke_off(cuts: Cuts, matrix: Matrix, capsys: Any) -> None:
     began, wrong = time.monotonic(), []
-    cases = list(cuts.cases(server))
+    cases = cuts.cases()
     for case in cases:
         wrong += case.problems()
-        wanted = matrix.undisturbed(case.use.run_id)
+        wanted = matrix.undisturbed(case.run_id)
         wrong += [f"{case.name}: {found}" for found in differences(wanted, matrix.state(case.world))]
+    count = sum(len(case.cuts) for case in cases)
     with capsys.disabled():
-        print(f"\n{server}: {len(cases)} cuts, {len(wrong)} problems, {time.monotonic() - began:.0f} s")
+        print(f"\n{count} cuts in {len(cases)} runs, {len(wrong)} problems, {time.monotonic() - began:.0f} s")
     assert not wrong, "\n".join(wrong)

@@ -14,7 +14,7 @@ from demo.servers import Servers
 from feature_ops.commit_points import AFTER, BEFORE, CommitPoint
 from feature_ops.datasets import stage
 from tests.integration.kill_matrix.etl import World
-from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, watch
+from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, rounds, watch
 from tests.integration.kill_matrix.world import SOURCES, Worlds, differences, source_file
 from tests.support.warm_python import WarmPython
 
@@ -72,15 +72,19 @@ def test_a_retry_completes_what_was_killed_between_two(
     matrix: Matrix, servers: Servers, repeated: tuple[list[Moment], dict[str, Any]]
 ) -> None:
     moments, wanted = repeated
-    worlds = [world_with_a_file_left_behind(matrix, servers) for _ in moments]
+    kills = rounds(moments, lambda moment: moment[0])
+    worlds = [world_with_a_file_left_behind(matrix, servers) for _ in kills]
     working = [
-        matrix.nursery.call(killed(world, "run 1", moment, part_size=PART_SIZE), completed(world, "run 1"))
-        for world, moment in zip(worlds, moments, strict=True)
+        matrix.nursery.call(
+            *(killed(world, "run 1", moment, part_size=PART_SIZE) for moment in found),
+            completed(world, "run 1"),
+        )
+        for world, found in zip(worlds, kills, strict=True)
     ]
     wrong = []
-    for world, moment, workers in zip(worlds, moments, working, strict=True):
-        died, retried = workers.result()
-        assert died.code == -signal.SIGKILL, died.said
+    for world, found, workers in zip(worlds, kills, working, strict=True):
+        *died, retried = workers.result()
+        assert {worker.code for worker in died} == {-signal.SIGKILL}, [worker.said for worker in died]
         assert retried.code == 0, retried.said
-        wrong += [f"{moment}: {found}" for found in differences(wanted, matrix.state(world))]
+        wrong += [f"{found}: {difference}" for difference in differences(wanted, matrix.state(world))]
     assert not wrong, "\n".join(wrong)

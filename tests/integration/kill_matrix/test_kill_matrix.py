@@ -14,7 +14,7 @@ import pytest
 from demo.servers import Servers
 from feature_ops.commit_points import AFTER, BEFORE, DEFINITION_POINTS, CommitPoint
 from tests.integration.kill_matrix.etl import STEPS, World
-from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, watch
+from tests.integration.kill_matrix.matrix import Matrix, Moment, completed, killed, matrix_of, rounds, watch
 from tests.integration.kill_matrix.nursery import Ended
 from tests.integration.kill_matrix.world import Worlds, differences
 from tests.support.warm_python import WarmPython
@@ -52,67 +52,85 @@ def worth_a_kill(moments: list[Moment]) -> list[Moment]:
 
 @dataclass(frozen=True)
 class Case:
-    """A world in which a run is being killed and completed."""
+    """
+    A world in which a run is being killed and completed.
+
+    :param moments: when it is killed, each time in a later step.
+    """
 
     world: World
     run_id: str
-    moment: Moment
+    moments: list[Moment]
     earlier: tuple[str, ...]
     workers: Future[list[Ended]]
 
     @property
     def name(self) -> str:
-        step, point, phase = self.moment
-        return f"{step}: {phase} '{point}' of {self.run_id}"
+        kills = ", ".join(f"{step} {phase} '{point}'" for step, point, phase in self.moments)
+        return f"{self.run_id} killed in {kills}"
 
     def happened_as_meant(self) -> None:
-        *before, killed, after = self.workers.result()
-        assert killed.code == -signal.SIGKILL, f"{self.name} was not passed: {killed.said}"
-        for worker in (*before, after):
+        ended = self.workers.result()
+        first = len(self.earlier)
+        last = first + len(self.moments)
+        for moment, worker in zip(self.moments, ended[first:last], strict=True):
+            assert worker.code == -signal.SIGKILL, f"{self.name}: {moment} was not passed: {worker.said}"
+        for worker in (*ended[:first], *ended[last:]):
             assert worker.code == 0, f"{self.name} was not completed: {worker.said}"
 
     @property
     def accepted(self) -> bool:
         """Whether the killed run had got so far that its file is part of the dataset."""
-        step, point, _ = self.moment
+        step, point, _ = self.moments[-1]
         return step not in ("ingest", "validate") or point in _ACCEPTED
 
 
 class Killed:
-    """Kills a worker at each point of the list, in a world of its own, and has its run completed."""
+    """Kills workers at each point of the list, and has their runs completed."""
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
         self.good = watch(matrix.new_world(), "run 1", full_refresh=True)
         self.bad = watch(matrix.new_world(), "bad run")
 
-    def cases(self, *, retried: bool) -> list[Case]:
-        """Begin them all: retried, or followed by a run with another input."""
-        good = worth_a_kill(self.good.moments)
-        bad = [moment for moment in worth_a_kill(self.bad.moments) if moment not in good]
+    def retried(self) -> list[Case]:
+        """Begin runs that are killed in each step and retried, until each moment has had its kill."""
+        good, bad = self._moments()
         cases = []
-        for run_id, moment in [*(("run 1", moment) for moment in good), *(("bad run", m) for m in bad)]:
-            if retried:
-                cases.append(self._retried(run_id, moment))
-            elif moment[1] not in _SEEN_BY_THE_RETRY_ONLY:
-                cases.append(self._followed(run_id, moment))
+        for run_id, moments in (("run 1", good), ("bad run", bad)):
+            for kills in rounds(moments, lambda moment: moment[0]):
+                world, refresh = self._matrix.new_world(), _refreshes(kills)
+                calls = [killed(world, run_id, moment, full_refresh=refresh) for moment in kills]
+                workers = self._matrix.nursery.call(*calls, completed(world, run_id, full_refresh=refresh))
+                cases.append(Case(world, run_id, kills, (), workers))
         return cases
 
-    def _retried(self, run_id: str, moment: Moment) -> Case:
-        world, refresh = self._matrix.new_world(), moment[1] is CommitPoint.LEDGER_FORGOTTEN
-        retry = completed(world, run_id, full_refresh=refresh)
-        calls = [killed(world, run_id, moment, full_refresh=refresh), retry]
-        return Case(world, run_id, moment, (), self._matrix.nursery.call(*calls))
+    def followed(self) -> list[Case]:
+        """Begin, for each moment, a run that is killed and one with another input after it."""
+        good, bad = self._moments()
+        return [
+            self._followed(run_id, moment)
+            for run_id, moment in [*(("run 1", moment) for moment in good), *(("bad run", m) for m in bad)]
+            if moment[1] not in _SEEN_BY_THE_RETRY_ONLY
+        ]
 
     def _followed(self, run_id: str, moment: Moment) -> Case:
-        world, refresh = self._matrix.new_world(), moment[1] is CommitPoint.LEDGER_FORGOTTEN
+        world, refresh = self._matrix.new_world(), _refreshes([moment])
         earlier = ("run 0",) if moment[1] in _AFTER_AN_EARLIER_LOAD else ()
         calls = [
             *(completed(world, before) for before in earlier),
             killed(world, run_id, moment, full_refresh=refresh),
             completed(world, "run 2"),
         ]
-        return Case(world, run_id, moment, earlier, self._matrix.nursery.call(*calls))
+        return Case(world, run_id, [moment], earlier, self._matrix.nursery.call(*calls))
+
+    def _moments(self) -> tuple[list[Moment], list[Moment]]:
+        good = worth_a_kill(self.good.moments)
+        return good, [moment for moment in worth_a_kill(self.bad.moments) if moment not in good]
+
+
+def _refreshes(moments: list[Moment]) -> bool:
+    return any(point is CommitPoint.LEDGER_FORGOTTEN for _, point, _ in moments)
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +161,12 @@ def test_nothing_is_written_outside_of_a_listed_point(kills: Killed) -> None:
 @pytest.mark.timeout(600)
 def test_a_retry_completes_what_a_killed_try_began(kills: Killed, matrix: Matrix, capsys: Any) -> None:
     began, wrong = time.monotonic(), []
-    cases = kills.cases(retried=True)
+    cases = kills.retried()
     for case in cases:
         case.happened_as_meant()
         found = differences(matrix.undisturbed(case.run_id), matrix.state(case.world))
         wrong += [f"{case.name}: {difference}" for difference in found]
-    say(capsys, "retry", len(cases), len(wrong), began)
+    say(capsys, "retry", sum(len(case.moments) for case in cases), len(wrong), began)
     assert not wrong, "\n".join(wrong)
 
 
@@ -157,7 +175,7 @@ def test_a_run_with_another_input_completes_what_a_killed_run_began(
     kills: Killed, matrix: Matrix, capsys: Any
 ) -> None:
     began, wrong = time.monotonic(), []
-    cases = kills.cases(retried=False)
+    cases = kills.followed()
     for case in cases:
         case.happened_as_meant()
         ran = (*case.earlier, *(("run 1",) if case.accepted else ()), "run 2")
