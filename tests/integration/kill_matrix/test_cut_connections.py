@@ -111,7 +111,7 @@ def _name(cut: Cut) -> str:
 
 
 def _problems(cut: Cut, facts: dict[str, Any]) -> Iterator[str]:
-    _, fault = cut
+    use, fault = cut
     if not facts["disturbed"] or (fault in _LOSSES and facts["lost"] != 1):
         yield f"nothing was disturbed: {facts}"
     error = facts["error"]
@@ -119,7 +119,8 @@ def _problems(cut: Cut, facts: dict[str, Any]) -> Iterator[str]:
         yield f"was told after {facts['seconds']:.0f} s"
     if error is None:
         # Its client tried again by itself, which it can't where the server stays away.
-        if fault is Fault.CUT_BEFORE:
+        # A status is not worth a failure.
+        if fault is Fault.CUT_BEFORE and use.point is not CommitPoint.STATUS_TOLD:
             yield f"went on without the server: {facts}"
     elif "\n" in error or facts["address"] not in error or "try again" not in error:
         yield f"is told as {error!r} of {facts['step']}, server {facts['address']}"
