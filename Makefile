@@ -50,6 +50,10 @@ shell: $(READY)  ## Open a shell in which feast, dvc and git find the running de
 story: $(READY)  ## Play the story on a stack of its own; also with BASE=a.parquet NEW=b.parquet SONG=id STACK=compose
 	@$(BIN)/python -m demo story $(if $(BASE),--base "$(BASE)") $(if $(NEW),--new "$(NEW)") $(if $(SONG),--song "$(SONG)") $(if $(STACK),--stack "$(STACK)")
 
+.PHONY: pictures
+pictures: $(READY)  ## Make the README's pictures again, from a stack of its own (needs Chromium)
+	@$(BIN)/python -m demo.pictures
+
 .PHONY: test
 test: $(READY)  ## Run all tests; ARGS="tests/unit -k name" for some
 	@# Three processes on two cores: the end-to-end tests, which share one, wait most of the time.
