@@ -64,7 +64,7 @@ class SteadyCrowd:
     :param rate: requests a second.
     """
 
-    def __init__(self, url: str, songs: Sequence[str], rate: float = 20.0) -> None:
+    def __init__(self, url: str, songs: Sequence[str], rate: float) -> None:
         self._url, self._songs, self._interval = url, list(songs), 1 / rate
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)

@@ -81,6 +81,7 @@ class Scene:
     :param stack: a running stack whose catalogue is ``base``.
     :param base: songs that were loaded at the first start, with lower-case column names.
     :param new: songs that come in during the story; ``song_id`` is one of them.
+    :param rate: requests per second to each model, from the first act with a commit to the last.
     :param last_run: the run that was looked at last.
     """
 
@@ -88,6 +89,7 @@ class Scene:
     base: pd.DataFrame
     new: pd.DataFrame
     song_id: str
+    rate: float = 20.0
     remembered: dict[str, Any] = field(default_factory=dict)
     last_run: EtlRun | TrainingRun | None = None
 
@@ -127,7 +129,10 @@ class Scene:
     def crowds(self) -> dict[str, SteadyCrowd]:
         """Many who ask the models in test and in production for songs of the catalogue all the time."""
         songs = [str(song) for song in self.base[KEY].unique()[:50]]
-        return {alias: SteadyCrowd(self.stack.model_url(alias), songs) for alias in ("test", "champion")}
+        return {
+            alias: SteadyCrowd(self.stack.model_url(alias), songs, self.rate)
+            for alias in ("test", "champion")
+        }
 
     def predict(self, song_id: str, alias: str = "champion") -> Answer:
         """Ask as the page does: the model in production, or the one in test."""

@@ -15,6 +15,8 @@ from demo.stack import Stack
 
 # Seconds of a test: whichever is the first waits until the stack has its catalogue and its model.
 _TIMEOUT = 900
+# Requests per second to each model: other tests need the processors, too.
+_RATE = 5.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +35,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     stack = Stack(folder / "stack", catalogue=base)
     stack.start(lambda line: print(line, flush=True))
     try:
-        yield Scene(stack, catalogue().reset_index(drop=True), new_song(), NEW_SONG_ID)
+        yield Scene(stack, catalogue().reset_index(drop=True), new_song(), NEW_SONG_ID, _RATE)
     finally:
         stack.stop()
 
