@@ -41,7 +41,7 @@ BEHAVIOUR: dict[str, dict[str, object]] = {
     },
     "api": {"workers": 1},
     "scheduler": {
-        "scheduler_idle_sleep_time": 0.2,
+        "scheduler_idle_sleep_time": 0.4,
         # A task whose process was killed is retried after this, not after five minutes.
         "task_instance_heartbeat_timeout": 45,
         "task_instance_heartbeat_timeout_detection_interval": 5,

@@ -19,6 +19,8 @@ signal.alarm({SECONDS})
 module, name, arguments = json.loads(sys.stdin.readline())
 answers = os.dup(1)
 os.dup2(2, 1)
+from tests.integration.kill_matrix.parsing import parse_in_this_process
+parse_in_this_process()
 result = getattr(importlib.import_module(module), name)(*arguments)
 os.write(answers, json.dumps(result).encode())
 """
