@@ -16,6 +16,8 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from feature_ops.sandbox.features import Feature
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 # A URL with a scheme and a host, without user name, password and spaces.
 DATASET_URL = r"^[a-z][a-z0-9]*://[^\s/?#@]*([/?#]\S*)?$"
@@ -156,6 +158,12 @@ class Settings(BaseSettings):
         15, gt=0, description="Seconds between two looks at what a pod has logged."
     )
     training_poll_interval: float = Field(5.0, gt=0, description="Seconds between two looks at a pod.")
+
+    sandbox_required: tuple[Feature, ...] = Field(
+        (),
+        description="Protections of the sandbox without which nothing runs in it, such as "
+        '["seccomp", "landlock"]; others that a machine lacks are logged.',
+    )
 
     source_schemes: tuple[str, ...] = Field(
         ("https", "s3"), description="Schemes a dataset URL may have: https, http, s3, file."

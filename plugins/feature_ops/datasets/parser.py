@@ -60,6 +60,9 @@ def _write_progress(file: int, rows: int) -> None:
 
 
 def _answer(request: dict[str, Any], folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+    source = Path(request["source"])
+    # First: libraries start threads, which would stay outside of the sandbox.
+    missing = _confine(request, source, folder)
     sys.meta_path.insert(0, WithoutPandas())
     # Imported before the memory is limited.
     import numpy as np  # noqa: F401
@@ -71,10 +74,7 @@ def _answer(request: dict[str, Any], folder: Path, progress: Callable[[int], Non
     from feature_ops.feast.diff.confinement import make_room
 
     dataset = Dataset.model_validate(request["dataset"])
-    source = Path(request["source"])
-    _confine(request, source, folder)
-    if os.getppid() != request["parent"]:
-        sys.exit("the worker has ended")  # before the system was told to end this process with it
+    _limit(request)
     progress(0)
     try:
         normalized = normalize(
@@ -96,17 +96,23 @@ def _answer(request: dict[str, Any], folder: Path, progress: Callable[[int], Non
         if error.errno is None:
             raise
         return {"errno": error.errno}
-    return {"normalized": normalized.to_json()}
+    return {"normalized": normalized.to_json(), "missing": missing}
 
 
-def _confine(request: dict[str, Any], source: Path, folder: Path) -> None:
-    from feature_ops.feast.diff.confinement import READABLE, limit_resources, refuse
+def _confine(request: dict[str, Any], source: Path, folder: Path) -> list[str]:
+    from feature_ops.feast.diff.confinement import READABLE, refuse
+
+    packages = [Path(path) for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path) if path]
+    required, parent = request["required"], request["parent"]
+    return list(refuse([*READABLE, *packages, source], folder, required=required, parent=parent))
+
+
+def _limit(request: dict[str, Any]) -> None:
+    from feature_ops.feast.diff.confinement import limit_resources
 
     # The output has no dictionaries, and a number per row more than the source.
     size = 2 * request["limit"] // _MIB + 64
     limit_resources(request["memory"] // _MIB, size, request["seconds"])
-    packages = [Path(path) for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path) if path]
-    refuse([*READABLE, *packages, source], folder)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from feature_ops.datasets.normalize import Normalized
 from feature_ops.datasets.parquet_source import IS_ENCRYPTED, is_about_encryption
 from feature_ops.datasets.parser import ANSWER_FILE, FULL_DISK, NORMALIZED_FILE, PROGRESS_FILE
 from feature_ops.exceptions import BadInputError, FeatureOpsError
+from feature_ops.sandbox.features import log_missing
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ def parse(
     :raises FeatureOpsError: the child failed for a reason outside the file; a later try may work.
     :raises OSError: so did the disk.
     """
+    from feature_ops.settings import get_settings
+
     request = {
         "parent": os.getpid(),
         "source": str(source),
@@ -84,10 +87,12 @@ def parse(
         "limit": int(limits.unpacked),
         "memory": int(limits.memory),
         "seconds": limits.seconds,
+        "required": list(get_settings().sandbox_required),
     }
     child = _Child(folder, limits)
     answer = child.run(request)
     if "normalized" in answer:
+        log_missing(answer.get("missing"))
         return Normalized.of_json(folder / NORMALIZED_FILE, answer["normalized"])
     if "out_of_memory" in answer:
         raise child.out_of_memory()

@@ -92,7 +92,10 @@ def test_the_environment_of_the_child_has_no_credentials(
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux's")
 @pytest.mark.parametrize(
     "attempt",
-    ["open('/etc/passwd').read()", "import socket; socket.socket()", "os.system('true') == 0 or 1 / 0"],
+    [
+        *("open('/etc/passwd').read()", "import socket; socket.socket()", "os.system('true') == 0 or 1 / 0"),
+        *("os.chmod('own file', 0o777)", "os.symlink('/etc/passwd', 'normalized.parquet')"),
+    ],
 )
 def test_what_takes_over_the_parser_gains_nothing(
     attempt: str, child: Callable[..., Normalized], tmp_path: Path

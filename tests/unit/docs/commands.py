@@ -57,6 +57,10 @@ RUN = {
         "test_every_sequence_of_runs_leaves_what_the_model_says",
         "make fuzz",
     ),
+    "python -m feature_ops.sandbox": Run(
+        "tests/unit/sandbox/test_profiles.py::test_the_check_prints_what_this_machine_lacks",
+        '"feature_ops.sandbox"',
+    ),
     "PYTHONPATH=model python -m jukebox train --help": Run(_CHEAP, "-m jukebox"),
     "PYTHONPATH=model:plugins python -m jukebox serve --help": Run(_CHEAP, "-m jukebox"),
     ".venv/bin/python -m feature_ops.feast.diff HEAD~1 HEAD": Run(_DIFF, '"HEAD~1", "HEAD"'),

@@ -48,7 +48,7 @@ def answer_for(request: dict[str, Any], answer: int, output: int, trace: int) ->
     os._exit = _refuse_to_end  # type: ignore[assignment]
     sys.dont_write_bytecode = True
     limit_resources(**request["limits"])
-    missing = refuse([*READABLE, *_packages(request), folder], scratch)
+    missing = refuse([*READABLE, *_packages(request), folder], scratch, parent=request["parent"])
     os.chdir(folder)
     sys.path.append(str(folder))
     try:

@@ -24,12 +24,15 @@ from feature_ops.feast.diff.answers import read_results
 from feature_ops.feast.diff.definitions import Definitions
 from feature_ops.feast.diff.verdict import printable
 from feature_ops.masking import environment_secrets
+from feature_ops.sandbox.features import log_missing
 
 _PACKAGES = Path(__file__).parents[3]
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
 _OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
 _MAX_CONFIGURATION = 1 << 20
+# SIGSYS on Linux: the filter ended the process.
+_FORBIDDEN_CALL = "signal 31"
 
 _REASONS = {
     "EndedItselfError": "{text}: let it define objects only",
@@ -86,6 +89,8 @@ def try_load(
 
     :raises DefinitionsError: if a ``feature_store.yaml`` is not YAML.
     """
+    from feature_ops.settings import get_settings
+
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="feature-definitions-") as scratch:
         request = {
@@ -96,10 +101,11 @@ def try_load(
             },
             "limits": asdict(limits),
             "scratch": scratch,
+            "required": list(get_settings().sandbox_required),
         }
         answer = _ask(request, scratch, _START_SECONDS + limits.seconds * len(folders))
-    for lack in dict.fromkeys(lack for label in folders for lack in answer[label].get("open", ())):
-        _LOG.warning("Feature definitions are loaded with less protection: %s.", _clean(lack))
+    for label in folders:
+        log_missing(answer[label].get("open"))
     return {
         label: _result(label, _with_relative_paths(answer[label], folder, scratch), limits)
         for label, folder in folders.items()
@@ -259,8 +265,14 @@ def _reason(error: Mapping[str, str], limits: Limits) -> str:
 
 
 def _ended(how: str, limits: Limits) -> str:
+    if how == _FORBIDDEN_CALL:
+        return "used a system call that no feature definition needs: let it define objects only"
     if how == "late":
         return f"did not end within {limits.seconds:.0f} s: definitions must load without loops and waiting"
+    if how == "disk":
+        return f"wrote more than {4 * limits.file_mb} MiB of files: let it define objects only"
+    if how == "threads":
+        return "started too many threads: let it define objects only"
     if how == "forged":
         return "its answer can't be read: did it write into files that it did not open?"
     if how == "large":

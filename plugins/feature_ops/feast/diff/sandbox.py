@@ -17,12 +17,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 _MAX_ANSWER = 64 * 1024 * 1024
 _TAIL = 4000
+# A fork's files may take as much as so many of the largest, and it may have so many threads.
+_FILES, _MAX_THREADS = 4, 64 + 2 * (os.cpu_count() or 1)
+_CHECK_SECONDS = 0.2
 
 
 def main() -> None:
@@ -35,6 +39,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     # First: the environment may have another copy of the package installed.
     sys.path.insert(0, request["packages"])
+    missing = _missing_features(request)
     # Once, and before each fork, what every fork needs.
     from feature_ops.feast.importing import import_feast_for_definitions
 
@@ -45,9 +50,30 @@ def main() -> None:
     import feature_ops.feast.diff.describe
     import feature_ops.feast.diff.foreign  # noqa: F401
 
+    request["parent"] = os.getpid()
     result = {label: _load(folder, request, lifeline) for label, folder in request["folders"].items()}
+    for loaded in result.values():
+        if "definitions" in loaded:
+            # A fork that ran untrusted code can add to the list, and not shorten it.
+            loaded["open"] = list(dict.fromkeys([*missing, *loaded["open"]]))
     with os.fdopen(answer, "w") as file:
         json.dump(result, file)
+
+
+def _missing_features(request: dict[str, Any]) -> list[str]:
+    """Return the features that this machine lacks; called while the process is small, before any fork."""
+    from feature_ops.feast.diff.confinement import READABLE, refuse
+    from feature_ops.sandbox.features import SandboxError
+    from feature_ops.sandbox.trial import try_out
+
+    def enter(parent: int) -> list[str]:
+        writable, required = Path(request["scratch"]), request["required"]
+        return list(refuse(READABLE, writable, required=required, parent=parent))
+
+    try:
+        return try_out(enter)
+    except SandboxError as error:
+        sys.exit(str(error))
 
 
 def _load(folder: dict[str, str], request: dict[str, Any], lifeline: int) -> dict[str, Any]:
@@ -58,13 +84,18 @@ def _load(folder: dict[str, str], request: dict[str, Any], lifeline: int) -> dic
         if child == 0:
             _run_foreign({**request, **folder, "scratch": scratch}, writing, output, trace)
         os.close(writing)
-        text, late = _read(reading, lifeline, time.monotonic() + request["limits"]["seconds"])
-        if late:
+        deadline = time.monotonic() + request["limits"]["seconds"]
+
+        def uses_too_much() -> str:
+            return _excess(child, Path(scratch), request["limits"])
+
+        text, stopped = _read(reading, lifeline, deadline, uses_too_much)
+        if stopped:
             _ask_where(child, trace)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        judged = _judged(text, late, status)
+        judged = _judged(text, stopped, status)
         if judged.get("error", {}).get("kind") == "ended":
             judged["error"].update(_place(trace, folder["path"]))
         return {**judged, "output": _tail(output)}
@@ -81,26 +112,38 @@ def _run_foreign(request: dict[str, Any], answer: int, output: IO[bytes], trace:
         leave(0)
 
 
-def _read(pipe: int, lifeline: int, deadline: float) -> tuple[bytes, bool]:
-    """Return what comes through a pipe until its end, and whether the end came too late."""
+def _excess(child: int, scratch: Path, limits: dict[str, Any]) -> str:
+    """Return what a fork uses too much of, as far as the kernel does not limit it; empty if nothing."""
+    from feature_ops.sandbox.usage import disk_usage, thread_count
+
+    disk = limits["file_mb"] * _FILES << 20
+    if disk_usage(scratch, child, disk) > disk:
+        return "disk"
+    return "threads" if thread_count(child) > _MAX_THREADS else ""
+
+
+def _read(pipe: int, lifeline: int, deadline: float, uses_too_much: Callable[[], str]) -> tuple[bytes, str]:
+    """Return what comes through a pipe until its end, and why it was not waited for; empty if it came."""
     parts: list[bytes] = []
     size = 0
     with os.fdopen(pipe, "rb", buffering=0) as file:
         while size <= _MAX_ANSWER:
             left = deadline - time.monotonic()
-            ready = select.select([file.fileno(), lifeline], [], [], max(0.0, left))[0]
+            ready = select.select([file.fileno(), lifeline], [], [], max(0.0, min(left, _CHECK_SECONDS)))[0]
             if lifeline in ready:
                 # Nobody waits for the answer any more, or will clean up. The fork ends with this process.
                 shutil.rmtree(Path.cwd(), ignore_errors=True)
                 os.killpg(0, signal.SIGKILL)
+            if stopped := uses_too_much() or ("late" if left <= 0 else ""):
+                return b"", stopped
             if not ready:
-                return b"", True
+                continue
             part = file.read(1 << 20)
             if not part:
                 break
             parts.append(part)
             size += len(part)
-    return b"".join(parts), False
+    return b"".join(parts), ""
 
 
 def _ask_where(child: int, trace: IO[bytes]) -> None:
@@ -111,9 +154,9 @@ def _ask_where(child: int, trace: IO[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _judged(text: bytes, late: bool, status: int) -> dict[str, Any]:
-    if late:
-        return {"error": {"kind": "ended", "text": "late"}}
+def _judged(text: bytes, stopped: str, status: int) -> dict[str, Any]:
+    if stopped:
+        return {"error": {"kind": "ended", "text": stopped}}
     if len(text) > _MAX_ANSWER:
         return {"error": {"kind": "ended", "text": "large"}}
     if not text:

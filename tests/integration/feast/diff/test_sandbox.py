@@ -67,6 +67,16 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
         "    while True:\n        file.write(bytes(1 << 20))\n",
         ("features.py:6", "File too large"),
     ),
+    "fills the disk by many files": (
+        "import os, time\nfor n in range(9):\n    with open(f\"{os.environ['TMPDIR']}/{n}\", 'wb') as file:\n"
+        "        file.write(os.urandom(3 << 20))\ntime.sleep(99)\n",
+        ("wrote more than 16 MiB of files",),
+    ),
+    "fills the disk by deleted files": (
+        "import os, tempfile, time\nfiles = [tempfile.TemporaryFile() for _ in range(9)]\n"
+        "for file in files:\n    file.write(os.urandom(3 << 20))\n    file.flush()\ntime.sleep(99)\n",
+        ("wrote more than 16 MiB of files",),
+    ),
     "prints without end": ("while True:\n    print('x' * 9999)\n", ("features.py:4", "File too large")),
     "exhausts memory": (
         "kept = []\nwhile True:\n    kept.append(bytearray(1 << 24))\n",
@@ -131,6 +141,53 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
         "    except OSError:\n        pass\n",
         ("its answer can't be read",),
     ),
+    "changes modes": (
+        "import os\nos.chmod(__file__, 0o777)\n",
+        ("features.py:4", "Operation not permitted: features.py"),
+    ),
+    "changes times": (
+        "import os\nos.utime(__file__, (1, 1))\n",
+        ("features.py:4", "Operation not permitted"),
+    ),
+    "maps shared memory": (
+        "import mmap\nmmap.mmap(-1, 3 << 30)\n",
+        ("features.py:4", "Operation not permitted"),
+    ),
+    "hides memory": ("import os\nos.memfd_create('x')\n", ("features.py:4", "Operation not permitted")),
+    "leaves the session": ("import os\nos.setsid()\n", ("features.py:4", "Operation not permitted")),
+    "stays when the parent ends": (
+        "import ctypes\nassert ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == -1\n",
+        (),
+    ),
+    "changes the priority of its parent": (
+        "import os\nos.setpriority(os.PRIO_PROCESS, os.getppid(), 19)\n",
+        ("features.py:4", "Operation not permitted"),
+    ),
+    "traces its parent": (
+        "import ctypes, os\nctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0)\n",
+        ("used a system call that no feature definition needs",),
+    ),
+    "starts thousands of threads": (
+        "import threading, time\nthreading.stack_size(1 << 16)\n"
+        "for _ in range(4000):\n    threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n",
+        ("features.py:6", "can't start new thread"),
+    ),
+    "uses the libraries": (
+        "import os, pandas, pyarrow, numpy, ssl, sqlite3, decimal, uuid, ctypes, zoneinfo, locale\n"
+        "import pyarrow.compute, pyarrow.parquet, concurrent.futures, multiprocessing\n"
+        "frame = pandas.DataFrame({'x': numpy.arange(200_000) % 7, 'y': numpy.random.rand(200_000)})\n"
+        "table = pyarrow.Table.from_pandas(frame)\n"
+        "path = os.environ['TMPDIR'] + '/x.parquet'\n"
+        "pyarrow.parquet.write_table(table, path)\n"
+        "assert len(pandas.read_parquet(path).groupby('x').mean()) == 7\n"
+        "assert numpy.linalg.inv(numpy.eye(300)).shape == (300, 300)\n"
+        "assert os.sysconf('SC_NPROCESSORS_ONLN') > 0\n"
+        "with concurrent.futures.ThreadPoolExecutor(4) as pool:\n"
+        "    assert sum(pool.map(len, ['a'] * 100)) == 100\n"
+        "assert str(zoneinfo.ZoneInfo('Asia/Seoul')) and uuid.uuid4() and ssl.create_default_context()\n"
+        "sqlite3.connect(':memory:').execute('select 1')\n",
+        (),
+    ),
     "threads": ("import threading\nt = threading.Thread(target=int)\nt.start()\nt.join()\n", ()),
     "defines a thing twice": (
         'again = Entity(name="e", value_type=ValueType.INT64)\n',
@@ -155,8 +212,9 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("it defines the projects a, b",),
     ),
 }
-_LINUX_ONLY = {"starts a program past Python", "connects past Python", "kills"} | {
-    label for label, (_, words) in REPOSITORIES.items() if "Permission denied" in "".join(words)
+_KERNEL = ("Permission denied", "Operation not permitted", "used a system call", "new thread")
+_LINUX_ONLY = {"starts a program past Python", "connects past Python", "stays when the parent ends"} | {
+    label for label, (_, words) in REPOSITORIES.items() if any(one in "".join(words) for one in _KERNEL)
 }
 
 

@@ -1,12 +1,18 @@
-"""What can't be refused on a platform is told; a limit can be lowered and never raised."""
+"""What a platform can't refuse is reported; a limit can be lowered and never raised."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from feature_ops import settings
+from feature_ops.exceptions import FeatureOpsError
+from feature_ops.feast.diff import loading, sandbox
+from feature_ops.sandbox import seccomp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's means are Linux's")
 
@@ -28,15 +34,16 @@ def test_a_current_linux_refuses_all(tmp_path: Path) -> None:
 
 
 @linux
-def test_another_processor_is_told(tmp_path: Path) -> None:
+def test_another_processor_is_reported(tmp_path: Path) -> None:
     code = f"""
-confinement.platform.machine = lambda: "riscv64"
-print(confinement.refuse([Path('/usr')], Path({str(tmp_path)!r})))
+import platform
+platform.machine = lambda: "riscv64"
+print(*confinement.refuse([Path('/usr')], Path({str(tmp_path)!r})))
 """
-    assert "no seccomp filter" in confined(code)
+    assert confined(code) == "seccomp"
 
 
-def test_another_system_is_told_and_python_code_is_refused_all_the_same(tmp_path: Path) -> None:
+def test_another_system_is_reported_and_python_code_is_refused_all_the_same(tmp_path: Path) -> None:
     code = f"""
 import os, socket, subprocess
 confinement.sys.platform = "darwin"
@@ -48,7 +55,7 @@ for act in (os.fork, lambda: subprocess.run(["id"]), lambda: socket.create_conne
         print(error.strerror)
 """
     assert confined(code).splitlines() == [
-        "darwin has no means to cut off network, processes and files",
+        "seccomp landlock parent_death thread_limit",
         "feature definitions may not start processes",
         "feature definitions may not start processes",
         "feature definitions may not use the network",
@@ -56,7 +63,7 @@ for act in (os.fork, lambda: subprocess.run(["id"]), lambda: socket.create_conne
 
 
 @linux
-def test_memory_is_limited_and_a_little_is_left_to_tell_of_it() -> None:
+def test_memory_is_limited_and_a_little_is_left_to_report_it() -> None:
     code = """
 confinement.limit_resources(memory_mb=64, file_mb=1, seconds=30)
 kept = []
@@ -69,3 +76,33 @@ except MemoryError:
 print(len(kept) < 80, len(more))
 """
     assert confined(code) == f"True {8 << 20}"
+
+
+@linux
+@pytest.mark.parametrize("required", [[], ["landlock"], ["seccomp"]])
+def test_a_missing_feature_is_found_before_any_code_runs(
+    required: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seccomp, "is_available", lambda: False)
+    request = {"scratch": str(tmp_path), "required": required}
+    if "seccomp" in required:
+        with pytest.raises(SystemExit, match="FEATURE_OPS_SANDBOX_REQUIRED names seccomp"):
+            sandbox._missing_features(request)
+    else:
+        assert "seccomp" in sandbox._missing_features(request)
+
+
+def test_what_is_required_reaches_the_process_that_reads_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+
+    def ask(request: dict[str, Any], *_: object) -> dict[str, Any]:
+        requests.append(request)
+        raise FeatureOpsError("stop")
+
+    monkeypatch.setattr(loading, "_ask", ask)
+    monkeypatch.setattr(settings, "get_settings", lambda: settings.Settings(sandbox_required=("seccomp",)))
+    with pytest.raises(FeatureOpsError, match="stop"):
+        loading.load({"x": tmp_path})
+    assert requests[0]["required"] == ["seccomp"]
