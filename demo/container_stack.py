@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class ContainerStack:
 
     @cached_property
     def object_store(self) -> ObjectStore:
-        """The S3 server and how to sign in to it."""
+        """The S3 server with the administrator's credentials."""
         return ObjectStore(
             access_key=self._settings["S3_ACCESS_KEY"],
             secret_key=self._settings["S3_SECRET_KEY"],
@@ -98,8 +99,12 @@ class ContainerStack:
         )
         return {
             "FEAST_REGISTRY_URL": f"{database}/feast",
-            "FEAST_ONLINE_STORE": f"127.0.0.1:{self._port('VALKEY_PORT')},password={get['VALKEY_PASSWORD']}",
-            **self.object_store.environment(),
+            "FEAST_ONLINE_STORE": (
+                f"127.0.0.1:{self._port('VALKEY_PORT')},username=feast,password={get['VALKEY_FEAST_PASSWORD']}"
+            ),
+            **replace(
+                self.object_store, access_key="airflow", secret_key=get["S3_AIRFLOW_SECRET_KEY"]
+            ).environment(),
             **git_environment(self._url("GIT_PORT"), GIT_LOGIN, get["GIT_PASSWORD"]),
             "JUKEBOX_GIT_URL": self.git_url,
             "MLFLOW_TRACKING_URI": self._url("MLFLOW_PORT"),

@@ -55,7 +55,7 @@ class MlflowServer:
                 *(f"--{name}={value}" for name, value in options.items()),
             ],
             environment=clean_environment(
-                **self._seaweedfs.store.environment(),
+                **self._seaweedfs.identity("mlflow").environment(),
                 # Not an argument, since every user of the machine can read a command line.
                 MLFLOW_BACKEND_STORE_URI=self._postgres.create_database("mlflow"),
                 # Nothing here needs its jobs (judges of language models), which are three more processes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 from demo.credentials import write_private
 from demo.errors import DemoError
+from demo.identities import ACTIONS, configuration
 from demo.processes import clean_environment
 from demo.site import Site
 from demo.waiting import wait_until
@@ -23,7 +23,7 @@ PROBE = "readiness"
 
 
 class SeaweedFS:
-    """An S3 server on loopback with one identity."""
+    """An S3 server on loopback; :attr:`store` is its administrator."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -31,9 +31,21 @@ class SeaweedFS:
             name: site.ports.find(f"object-store-{name}", also_at=GRPC)
             for name in ("s3", "filer", "master", "volume")
         }
-        self.store = ObjectStore(
-            access_key="demo",
-            secret_key=site.credentials.secret("object-store"),
+        # The administrator's names are those of earlier versions.
+        self._keys = {
+            name: ("demo", site.credentials.secret("object-store"))
+            if name == "admin"
+            else (name, site.credentials.secret(f"object-store-{name}"))
+            for name in ACTIONS
+        }
+        self.store = self.identity("admin")
+
+    def identity(self, name: str) -> ObjectStore:
+        """Return the server as an identity of :mod:`demo.identities` reaches it."""
+        access_key, secret_key = self._keys[name]
+        return ObjectStore(
+            access_key=access_key,
+            secret_key=secret_key,
             region=REGION,
             endpoint_url=f"http://127.0.0.1:{self._ports['s3']}",
         )
@@ -43,7 +55,7 @@ class SeaweedFS:
         self.remove_sockets()
         data = self._site.folder("object-store")
         identities = self._site.home / "s3.json"
-        write_private(identities, json.dumps(self._identities()))
+        write_private(identities, configuration(self._keys))
         options = {
             "dir": data,
             "ip": "127.0.0.1",
@@ -94,10 +106,6 @@ class SeaweedFS:
         for entry in self.store.list(f"s3://{name}/"):
             self.store.delete(entry.uri)
         self.store.client.delete_bucket(Bucket=name)
-
-    def _identities(self) -> dict[str, object]:
-        credentials = {"accessKey": self.store.access_key, "secretKey": self.store.secret_key}
-        return {"identities": [{"name": "demo", "credentials": [credentials], "actions": ["Admin"]}]}
 
     def _stores_an_object(self, client: Any) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -8,10 +8,11 @@ import shutil
 import signal
 import stat
 import subprocess
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from demo.credentials import write_private
+from demo.database_roles import ensure_database, ensure_reader
 from demo.errors import DemoError
 from demo.site import Site
 from demo.waiting import wait_until
@@ -69,41 +70,52 @@ class Postgres:
 
         wait_until(answers, "PostgreSQL answers", timeout=60, remedy=f"see {child.log}")
 
-    def url(self, database: str) -> str:
-        """Return a database's SQLAlchemy URL."""
-        return f"postgresql+psycopg://{ADMIN}:{self._password}@127.0.0.1:{self.port}/{database}"
-
     def create_database(self, name: str) -> str:
-        """Create the database unless it exists; returns its SQLAlchemy URL."""
-        import psycopg
-        from psycopg import errors, sql
+        """
+        Create the database unless it exists; returns its SQLAlchemy URL.
 
-        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-        with (
-            suppress(errors.DuplicateDatabase),
-            psycopg.connect(self._conninfo(), autocommit=True) as connection,
-        ):
-            connection.execute(statement)
-        return self.url(name)
+        The URL is that of a role of the same name, which owns the database and can use no other one.
+        """
+        password = self._site.credentials.secret(f"postgres-{name}")
+        ensure_database(self._admin, name, password)
+        return self._url(name, password, name)
+
+    def create_reader(self, database: str) -> str:
+        """Create a role that can read a database and nothing else; returns its SQLAlchemy URL."""
+        role = f"{database}_reader"
+        password = self._site.credentials.secret(f"postgres-{role}")
+        ensure_reader(self._admin, database, role, password)
+        return self._url(role, password, database)
 
     def drop_database(self, name: str) -> None:
-        """Drop the database, whoever is connected to it."""
+        """Drop the database and its roles, also while it is used."""
         import psycopg
         from psycopg import sql
 
-        with psycopg.connect(self._conninfo(), autocommit=True) as connection:
+        with psycopg.connect(**self._admin, dbname="postgres", autocommit=True) as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
+            for role in (name, f"{name}_reader"):
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
 
-    def _conninfo(self) -> str:
-        return f"postgresql://{ADMIN}:{self._password}@127.0.0.1:{self.port}/postgres"
+    def admin_url(self, database: str) -> str:
+        """Return a database's SQLAlchemy URL for the superuser."""
+        return self._url(ADMIN, self._password, database)
+
+    @property
+    def _admin(self) -> dict[str, Any]:
+        """How psycopg connects as superuser, which is for creating databases and roles only."""
+        return {"host": "127.0.0.1", "port": self.port, "user": ADMIN, "password": self._password}
+
+    def _url(self, role: str, password: str, database: str) -> str:
+        return f"postgresql+psycopg://{role}:{password}@127.0.0.1:{self.port}/{database}"
 
     def _answers(self) -> bool:
         import psycopg
 
         try:
-            psycopg.connect(self._conninfo(), connect_timeout=5).close()
+            psycopg.connect(**self._admin, dbname="postgres", connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -74,13 +74,22 @@ class Servers:
 
     @property
     def object_store(self) -> ObjectStore:
-        """The S3 server and how to sign in to it."""
+        """The S3 server with the administrator's credentials."""
         return self.seaweedfs.store
+
+    def object_store_of(self, identity: str) -> ObjectStore:
+        """Return the S3 server with the credentials of an identity: airflow, mlflow, training or serving."""
+        return self.seaweedfs.identity(identity)
 
     @property
     def online_store(self) -> str:
         """Feast's connection string of the online store."""
         return self.valkey.connection_string
+
+    @property
+    def online_store_reader(self) -> str:
+        """Feast's connection string of the online store for a user that reads only."""
+        return self.valkey.reader_connection_string
 
     @property
     def git_login(self) -> str:
@@ -101,8 +110,12 @@ class Servers:
         self.seaweedfs.remove_bucket(name)
 
     def create_database(self, name: str) -> str:
-        """Create the PostgreSQL database unless it exists; returns its SQLAlchemy URL."""
+        """Create the PostgreSQL database and its owner unless they exist; returns the owner's URL."""
         return self.postgres.create_database(name)
+
+    def create_reader(self, database: str) -> str:
+        """Create a role that reads a database unless it exists; returns its SQLAlchemy URL."""
+        return self.postgres.create_reader(database)
 
     def drop_database(self, name: str) -> None:
         """Drop the PostgreSQL database, whoever is connected to it."""

@@ -85,7 +85,7 @@ class Stack:
 
     @property
     def object_store(self) -> ObjectStore:
-        """The S3 server and how to sign in to it."""
+        """The S3 server with the administrator's credentials."""
         return self.servers.object_store
 
     @property
@@ -162,21 +162,29 @@ class Stack:
 
     def _start(self, progress: Progress) -> None:
         self.inbox.mkdir(exist_ok=True)
-        registry_url = self.servers.create_database("feast")
-        feast = {"FEAST_REGISTRY_URL": registry_url, "FEAST_ONLINE_STORE": self.servers.online_store}
+        servers = self.servers
+        feast = {
+            "FEAST_REGISTRY_URL": servers.create_database("feast"),
+            "FEAST_ONLINE_STORE": servers.online_store,
+        }
+        reading = {
+            "FEAST_REGISTRY_URL": servers.create_reader("feast"),
+            "FEAST_ONLINE_STORE": servers.online_store_reader,
+        }
         self._environment = self._user_environment(feast)
         write_private(environment_file(self.home), json.dumps(self._environment, indent=2))
         site = self.servers.site
         links = {"mlflow-url": self.mlflow_url, "airflow-url": address_of(site)}
         self._services = {
-            alias: ModelService(site, alias, PROJECT, self._environment, links) for alias in ALIASES
+            alias: ModelService(site, alias, PROJECT, self._serving_environment(reading), links)
+            for alias in ALIASES
         }
         airflow = self._airflow = Airflow(
             site,
             database_url=self.servers.create_database("airflow").replace("+psycopg:", "+psycopg2:"),
             dags=[PROJECT / "dags", *([self._extra_dags] if self._extra_dags else [])],
             plugins=PROJECT / "plugins",
-            settings=self._settings(feast),
+            settings=self._settings(feast, reading),
         )
         self.servers.create_repository(REPOSITORY)
         bootstrap = Bootstrap(self.servers.object_store, self.git_url, self._environment, PROJECT, self.inbox)
@@ -210,14 +218,15 @@ class Stack:
             except DemoError as error:  # the rest of the stack is of use without
                 progress(str(error))
 
-    def _settings(self, feast: dict[str, str]) -> dict[str, str]:
+    def _settings(self, feast: dict[str, str], reading: dict[str, str]) -> dict[str, str]:
         connections = connection_variables(
-            object_store=self.servers.object_store,
+            object_store=self.servers.object_store_of("airflow"),
             git_url=self.git_url,
             git_login=self.servers.git_login,
             git_password=self.servers.git_password,
             feast_environment=feast,
             alert_token=self.alert_token,
+            training=(self.servers.object_store_of("training"), reading),
         )
         return {
             **connections,
@@ -227,6 +236,8 @@ class Stack:
             "FEATURE_OPS_ETL_EXAMPLE_URL": self.dataset_url("new_song.parquet"),
             "FEATURE_OPS_WATCH_INTERVAL": "2",
             "FEATURE_OPS_MLFLOW_TRACKING_URI": self.mlflow_url,
+            "FEATURE_OPS_TRAINING_AWS_CONN_ID": "training_aws",
+            "FEATURE_OPS_TRAINING_FEAST_CONN_ID": "training_feast",
             "FEATURE_OPS_TEST_SERVICE_URL": self.model_url("test"),
             "FEATURE_OPS_PRODUCTION_SERVICE_URL": self.model_url("champion"),
             "FEATURE_OPS_APPROVAL_INTERVAL": "2",
@@ -235,10 +246,20 @@ class Stack:
             "FEATURE_OPS_GIT_FILE_URL": self.servers.git.file_url(REPOSITORY),
         }
 
+    def _serving_environment(self, reading: dict[str, str]) -> dict[str, str]:
+        """Return what a model service gets: it reads, without git and the feature store's rights."""
+        return {
+            **reading,
+            **self.servers.object_store_of("serving").environment(),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            **quiet_variables(),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
     def _user_environment(self, feast: dict[str, str]) -> dict[str, str]:
         return {
             **feast,
-            **self.servers.object_store.environment(),
+            **self.servers.object_store_of("airflow").environment(),
             **git_environment(self.servers.git.url, self.servers.git_login, self.servers.git_password),
             "JUKEBOX_GIT_URL": self.git_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,

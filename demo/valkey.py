@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from demo.credentials import write_private
+from demo.online_store_users import READER, WRITER, user_lines
 from demo.site import Site
 from demo.waiting import wait_until
 from demo.wheels import package_folder
@@ -19,10 +20,20 @@ class Valkey:
         self.port = site.ports.find("valkey")
         self._password = site.credentials.secret("valkey")
 
+        self._users = {user: site.credentials.secret(f"valkey-{user}") for user in (WRITER, READER)}
+
     @property
     def connection_string(self) -> str:
-        """How Feast's `redis` online store is told to connect."""
-        return f"127.0.0.1:{self.port},password={self._password}"
+        """Connection string of Feast's `redis` online store, for a user that reads and writes values."""
+        return self._connection_string(WRITER)
+
+    @property
+    def reader_connection_string(self) -> str:
+        """Connection string for a user that reads values."""
+        return self._connection_string(READER)
+
+    def _connection_string(self, user: str) -> str:
+        return f"127.0.0.1:{self.port},username={user},password={self._users[user]}"
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -38,7 +49,8 @@ class Valkey:
         }
         # In a file, since every user of the machine can read a command line.
         configuration = data / "valkey.conf"
-        write_private(configuration, "".join(f"{name} {value}\n" for name, value in settings.items()))
+        lines = [*(f"{name} {value}" for name, value in settings.items()), *user_lines(self._users)]
+        write_private(configuration, "".join(f"{line}\n" for line in lines))
         child = self._site.processes.start("valkey", [server_program(), configuration])
 
         def answers() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import onnxruntime
 from skl2onnx import convert_sklearn
@@ -26,6 +28,8 @@ class Graph:
         self.body = body
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Its own choice would bind threads to processors, which the sandbox refuses.
+        options.intra_op_num_threads = os.cpu_count() or 1
         self._session = onnxruntime.InferenceSession(body, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:

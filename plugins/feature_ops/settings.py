@@ -87,6 +87,23 @@ class Settings(BaseSettings):
     training_python: str = Field(
         sys.executable, description="Interpreter of trainings that are processes, with the model's packages."
     )
+    training_aws_conn_id: str | None = Field(
+        None,
+        description="Airflow connection of the object store for trainings that are processes: reads history "
+        "and labels, writes results; aws_conn_id if unset.",
+    )
+    training_feast_conn_id: str | None = Field(
+        None,
+        description="Airflow connection of the feature store for trainings that are processes: reads only; "
+        "feast_conn_id if unset.",
+    )
+    training_ports: tuple[int, ...] = Field(
+        (), description="TCP ports that a training process may connect to in addition to those of the stores."
+    )
+    training_readable: tuple[Path, ...] = Field(
+        (),
+        description="Files and folders that a training process may read in addition, such as /dev/nvidia0.",
+    )
     gate_log_loss_increase: float = Field(
         0.05, description="Most that a new model's log-loss may be above the champion's, interval included."
     )

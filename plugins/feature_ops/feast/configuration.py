@@ -51,20 +51,8 @@ def read_configuration(feature_repo: Path, environment: Mapping[str, str]) -> Fe
     :param environment: what fills the ``${...}``.
     :raises BadInputError: if a variable is not set, or if the registry is not in a database.
     """
-    import yaml
-
     file = configuration_file(feature_repo)
-    try:
-        content = yaml.safe_load(_expand(file.read_text(), environment))
-    except FileNotFoundError:
-        raise BadInputError(f"there is no {file}: set FEATURE_OPS_FEATURE_REPO to its folder") from None
-    except yaml.YAMLError as error:
-        # Without the error's own text, which shows the line with its secrets.
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}," if mark else ""
-        raise BadInputError(
-            f"{file}{where} is not YAML once its variables are filled in: correct it"
-        ) from None
+    content = read_content(feature_repo, environment)
     if not isinstance(content, dict) or not content.get("project"):
         raise BadInputError(f"{file} names no project: add `project: <name>`")
     unset = sorted({name for text in _texts(content) for name in _names(text)})
@@ -79,6 +67,28 @@ def read_configuration(feature_repo: Path, environment: Mapping[str, str]) -> Fe
         names_engine="batch_engine" in content,
         versions_online=bool(content["registry"].get("enable_online_feature_view_versioning")),
     )
+
+
+def read_content(feature_repo: Path, environment: Mapping[str, str]) -> Any:
+    """
+    Return the content of a feature repository's configuration with its variables filled in.
+
+    :raises BadInputError: the file is missing, or is not YAML.
+    """
+    import yaml
+
+    file = configuration_file(feature_repo)
+    try:
+        return yaml.safe_load(_expand(file.read_text(), environment))
+    except FileNotFoundError:
+        raise BadInputError(f"there is no {file}: set FEATURE_OPS_FEATURE_REPO to its folder") from None
+    except yaml.YAMLError as error:
+        # Without the error's own text, which shows the line with its secrets.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}," if mark else ""
+        raise BadInputError(
+            f"{file}{where} is not YAML once its variables are filled in: correct it"
+        ) from None
 
 
 def _registry_url(file: Path, registry: Any) -> str:

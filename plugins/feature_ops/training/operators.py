@@ -315,28 +315,35 @@ class RetrainOperator(TrainingOperator):
     def _result_uri(self, run_id: str, commit: str, recipe: Recipe) -> str:
         from feature_ops.datasets.stage import run_folder
 
-        prefix = f"{get_settings().storage_uri}/_training/{self.model.name}/"
+        # A prefix of its own, the only one that a training's credentials need to write to.
+        prefix = f"{get_settings().storage_uri}/_training/{self.model.name}/results/"
         return f"{prefix}{run_folder(run_id)}/{commit[:12]}-{recipe.key}.json"
 
     def _train_here(self, hook: FeastHook, commits: Commits, plan: TrainingPlan, folder: Path) -> None:
         from feature_ops.feast.configuration import configuration_file
+        from feature_ops.known_secrets import airflow_secrets
+        from feature_ops.training.credentials import TrainingCredentials
         from feature_ops.training.process import run_in_process
 
         settings = get_settings()
-        code, features = folder / "model", folder / "feature_repo"
+        code, features, scratch = folder / "model", folder / "feature_repo", folder / "scratch"
         commits.export(plan.commit, self.model.code_path, code)
         commits.export(plan.commit, settings.feature_repo_path, features)
         # Definitions come from the commit, where the store is from the deployment.
         shutil.copyfile(configuration_file(hook.feature_repo), configuration_file(features))
-        command = plan.command(self.model, str(features))
-        environment = {**hook.environment(), "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri or ""}
+        scratch.mkdir()
+        credentials = TrainingCredentials.of(settings, hook.feature_repo)
         run_in_process(
-            command,
+            plan.command(self.model, str(features)),
             code,
-            environment,
-            hook.secrets(),
+            credentials.environment,
+            credentials.secrets | airflow_secrets(),
             settings.training_timeout,
             settings.training_python,
+            scratch=scratch,
+            ports=credentials.ports,
+            readable=(features, *settings.training_readable),
+            required=settings.sandbox_required,
         )
 
 

@@ -11,7 +11,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
     pg_ctl --pgdata="$PGDATA" --wait --silent \
         --options="-c listen_addresses='' -c unix_socket_directories=/run/postgresql" start
-    for script in /docker-entrypoint-initdb.d/*; do
+    for script in $(find /docker-entrypoint-initdb.d -type f); do
         PGHOST=/run/postgresql sh "$script"
     done
     pg_ctl --pgdata="$PGDATA" --mode=fast --wait --silent stop

@@ -55,7 +55,7 @@ def test_mlflow_keeps_a_models_files_on_s3_for_clients_without_keys(
 
 
 def test_mlflows_password_is_in_no_command_line(servers: Servers, mlflow_url: str) -> None:
-    password = make_url(servers.postgres.url("mlflow")).password
+    password = make_url(servers.create_database("mlflow")).password
     session = Session.from_json((servers.home / "run" / "mlflow.json").read_text())
     arguments = [argument for process in session.members() for argument in process.cmdline()]
     assert any("s3://models" in argument for argument in arguments)

@@ -142,7 +142,11 @@ def test_object_store_refuses_a_wrong_secret(servers: Servers) -> None:
 
 
 def test_no_password_is_in_a_command_line(servers: Servers) -> None:
-    passwords = [servers.git_password, servers.object_store.secret_key, servers.online_store.split("=")[1]]
+    passwords = [
+        servers.git_password,
+        servers.object_store.secret_key,
+        servers.online_store.split("password=")[1],
+    ]
     lines = [Path(f"/proc/{child.process.pid}/cmdline").read_text() for child in servers.processes.children]
     assert len(lines) == len(servers.processes.children) >= 4
     assert not [line for line in lines for password in passwords if password in line]

@@ -56,7 +56,7 @@ class Site:
             "PGHOST": "127.0.0.1",
             "PGPORT": str(servers.postgres.port),
             "PGUSER": "postgres",
-            "PGPASSWORD": str(urlsplit(servers.postgres.url("postgres")).password),
+            "PGPASSWORD": str(urlsplit(servers.postgres.admin_url("postgres")).password),
             "DATABASES": database,
             "GIT_URL": repository.url,
             "BACKUP": str(backup),
@@ -250,16 +250,18 @@ def test_files_that_an_older_repository_lacks_are_versioned_again(site: Site, st
 @pytest.fixture
 def user(servers: Servers) -> Iterator[None]:
     """PostgreSQL's user `feast`, as the containers have it."""
-    with psycopg.connect(servers.postgres._conninfo(), autocommit=True) as connection:
-        connection.execute("CREATE USER feast PASSWORD 'old'")
-        yield
-        connection.execute("DROP USER feast")
+    servers.create_database("feast")
+    admin = servers.postgres.admin_url("postgres").replace("+psycopg", "")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("ALTER USER feast PASSWORD 'old'")
+    yield
+    servers.create_database("feast")
 
 
 def test_a_database_password_is_changed_by_the_pages_command(site: Site, user: None) -> None:
     site.shell(block(PAGE, "Rotate secrets", "ALTER USER"), NEW_PASSWORD="new")
 
-    place = f"127.0.0.1:{site.servers.postgres.port}/postgres"
+    place = f"127.0.0.1:{site.servers.postgres.port}/feast"
     psycopg.connect(f"postgresql://feast:new@{place}").close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(f"postgresql://feast:old@{place}")

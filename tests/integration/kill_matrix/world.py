@@ -278,10 +278,11 @@ class Worlds:
     def _online(self, world: World) -> dict[str, Any]:
         import redis
 
-        address, password = self._servers.online_store.split(",password=")
+        address, user, password = self._servers.online_store.split(",")
         project = world.name.replace("-", "_").encode()
         host, port = address.split(":")
-        with redis.Redis(host=host, port=int(port), password=password) as client:
+        user, password = user.removeprefix("username="), password.removeprefix("password=")
+        with redis.Redis(host=host, port=int(port), username=user, password=password) as client:
             return {
                 key.removesuffix(project).hex(): {
                     name.hex(): value.hex() for name, value in sorted(client.hgetall(key).items())

@@ -58,14 +58,14 @@ class Place:
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(MODEL_PACKAGE),
-            "FEAST_REGISTRY_URL": servers.create_database(self._database),
-            "FEAST_ONLINE_STORE": servers.online_store,
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
-        os.environ.update(
-            {name: self.environment[name] for name in ("FEAST_REGISTRY_URL", "FEAST_ONLINE_STORE")}
-        )
+        # The test applies and writes; the service has credentials that read.
+        os.environ["FEAST_REGISTRY_URL"] = servers.create_database(self._database)
+        os.environ["FEAST_ONLINE_STORE"] = servers.online_store
+        self.environment["FEAST_REGISTRY_URL"] = servers.create_reader(self._database)
+        self.environment["FEAST_ONLINE_STORE"] = servers.online_store_reader
         self.features = FeatureRepository(folder / "features", CONFIGURATION)
         songs = {
             "spotify_id": ["full", "holes"],

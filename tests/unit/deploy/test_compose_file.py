@@ -17,7 +17,7 @@ from deploy.compose.passwords import SECRETS, complete
 from tests.conftest import PROJECT
 
 FILE = PROJECT / "docker-compose.yaml"
-JOBS = {"gitea-init", "airflow-init", "prepare", "first-runs", "k3s-init"}
+JOBS = {"databases", "gitea-init", "airflow-init", "prepare", "first-runs", "k3s-init"}
 # Their images are built here, so that they have no version but the project's own.
 OWN = "feature-ops/"
 
