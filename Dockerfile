@@ -12,10 +12,11 @@ COPY model/requirements.txt .
 RUN python -m venv /opt/training && /opt/training/bin/pip install --no-cache-dir --requirement requirements.txt
 
 FROM python:3.11-slim
-# git: the watched repository and DVC's pointers. Debian keeps only the newest build of a version.
+# git: the watched repository and DVC's pointers; openssh-client, gpg: signatures of commits. Debian keeps only
+# the newest build of a version.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends git gpg openssh-client \
     && rm -rf /var/lib/apt/lists/*
 # Packages and code belong to root: what runs can't change them. Logs are kept, all else goes to /tmp. Without a
 # file of settings, if only an empty one, Airflow writes one at its start.

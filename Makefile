@@ -86,6 +86,11 @@ bench-large: $(READY)  ## The same of ten million rows (half an hour)
 bench-watchers: $(READY)  ## Measure watchers of git repositories against polling DAGs (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.git_watchers
 
+.PHONY: sbom
+SBOM ?= sbom
+sbom: $(READY)  ## Write bills of materials of the wheel and the images into sbom/; OFFLINE=1 without hashes
+	@$(BIN)/python -m deploy.bill_of_materials $(SBOM) $(if $(OFFLINE),--offline)
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 .PHONY: lock
 lock: $(READY)  ## Lock the versions anew after a change of requirements*.in; UPGRADE=1 takes newer ones

@@ -69,6 +69,7 @@ with DAG(
         feature_service=SONG_PROPERTIES.feature_service,
         entity_columns=SONG_PROPERTIES.keys,
         datasets=[SONG_PROPERTIES],
+        code_paths=[JUKEBOX.code_path],
     )
     changed = ChangedOperator(
         task_id="changed",

@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--poll", type=float, default=2.0, help="seconds between looks at the alias (default: 2)"
     )
+    serve.add_argument(
+        "--signing-key",
+        default=os.environ.get("JUKEBOX_SIGNING_KEY") or None,
+        help="PEM file with the public key that models must be signed for (default: $JUKEBOX_SIGNING_KEY; "
+        "without it signatures are not checked)",
+    )
     serve.add_argument("--state", help="folder that keeps the last good version over restarts")
     serve.add_argument("--songs", help="parquet of songs' names to search by: s3://… or a path")
     for name in ("MLflow", "Airflow"):

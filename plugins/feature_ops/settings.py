@@ -7,14 +7,15 @@ Secrets are never settings: they live in Airflow connections.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feature_ops.sandbox.features import Feature
 
@@ -46,6 +47,19 @@ class Settings(BaseSettings):
     git_branch: str = Field("main", description="Branch that pointers are committed to.")
     git_author_name: str = Field("feature-ops", description="Author of the package's own commits.")
     git_author_email: str = Field("feature-ops@localhost", description="E-mail of that author.")
+    git_allowed_signers: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Allowed-signers file of SSH keys or GPG key ring, or a JSON list of such paths. If set, "
+        "commits must be signed.",
+    )
+    git_signed_since: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="Full hash of a commit that is trusted with its ancestors, signed or not.",
+    )
+    git_signing_key: Path | None = Field(
+        None, description="SSH private key without a passphrase that signs the package's own commits."
+    )
     git_timeout: float = Field(120.0, gt=0, description="Seconds that one git command may take.")
     git_commit_url: str | None = Field(
         None, description="Web address of a commit, with {commit}; the extra link of a task uses it."
@@ -112,6 +126,10 @@ class Settings(BaseSettings):
     )
     gate_top5_minimum: float = Field(
         0.05, description="Least share of held-out rows whose class is among the first five."
+    )
+    model_signing_key: Path | None = Field(
+        None,
+        description="Private key (PEM, elliptic curve, no passphrase) that signs registered model versions.",
     )
     test_service_url: str | None = Field(
         None, description="Address of the model service that follows the alias test."
@@ -232,6 +250,19 @@ class Settings(BaseSettings):
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("git_allowed_signers", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        """Read a single path, or a JSON list."""
+        if isinstance(value, str):
+            return json.loads(value) if value.lstrip().startswith("[") else [value] if value else []
+        return value
+
+    @field_validator("git_signed_since", "git_signing_key", "model_signing_key", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("etl_dataset_url", "etl_example_url")
     @classmethod

@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from feature_ops.model_signature import ModelSignatureError
 from jukebox.serving.asked import Asked
 from jukebox.serving.follower import Follower, Serving
 from jukebox.serving.kept import KeptModels
@@ -31,8 +32,9 @@ from jukebox.serving.middleware import MAX_BODY_BYTES, BodyLimit, HeadAsGet
 from jukebox.serving.model_state import ModelState
 from jukebox.serving.predictions import Prediction, predict
 from jukebox.serving.problems import UnavailableError
+from jukebox.serving.signatures import NoSignatures, RequiredSignatures, Signatures
 from jukebox.serving.songs import SongNames
-from jukebox.serving.sources import MlflowSource
+from jukebox.serving.sources import MODEL_NAME, MlflowSource
 from jukebox.serving.store_calls import StoreCalls, StoreRead
 
 PAGES = Path(__file__).parent / "pages"
@@ -263,6 +265,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
             "features": [],
             "loaded_at": None,
             "refused": {"version": refused.version, "reason": refused.reason} if refused else None,
+            "signature_required": follower.signatures.required,
             "troubles": follower.troubles.copy(),
             "links": service.links,
         }
@@ -332,7 +335,7 @@ def run(arguments: argparse.Namespace) -> int:
     Serve until the process is told to stop; returns its exit code.
 
     :param arguments: ``alias``, ``feature_repo``, ``host``, ``port``, ``poll``, ``state``, ``songs``,
-        ``max_body_bytes``, ``store_timeout``, ``mlflow_url``, ``airflow_url``.
+        ``max_body_bytes``, ``store_timeout``, ``mlflow_url``, ``airflow_url``, ``signing_key``.
     """
     import uvicorn
 
@@ -347,7 +350,13 @@ def run(arguments: argparse.Namespace) -> int:
         _log.error("%s", error)
         return 1
     metrics = Metrics()
-    follower = Follower(arguments.alias, MlflowSource(), Path(arguments.feature_repo), kept, metrics)
+    try:
+        signatures = _signatures(arguments.signing_key)
+    except ModelSignatureError as error:
+        _log.error("--signing-key: %s", error)
+        return 1
+    repo = Path(arguments.feature_repo)
+    follower = Follower(arguments.alias, MlflowSource(), repo, kept, metrics, signatures=signatures)
     calls = StoreCalls(arguments.store_timeout)
     urls = {"mlflow": arguments.mlflow_url, "airflow": arguments.airflow_url}
     links = {name: url.rstrip("/") for name, url in urls.items() if url}
@@ -361,3 +370,7 @@ def run(arguments: argparse.Namespace) -> int:
         timeout_graceful_shutdown=5,
     )
     return 0
+
+
+def _signatures(public_key: str | None) -> Signatures:
+    return RequiredSignatures(Path(public_key), MODEL_NAME) if public_key else NoSignatures()

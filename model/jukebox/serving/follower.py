@@ -15,6 +15,7 @@ from jukebox.serving.kept import KeptModel, KeptModels, remove
 from jukebox.serving.metrics import Metrics
 from jukebox.serving.models import Model
 from jukebox.serving.problems import RefusedError, UnavailableError
+from jukebox.serving.signatures import NoSignatures, Signatures, require_same_facts
 from jukebox.serving.sources import ModelSource
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Follower:
 
     :param repo: folder with ``feature_store.yaml``.
     :param definitions_every: seconds between two looks at the feature registry.
+    :param signatures: verifies each model before its self-test.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Follower:
         kept: KeptModels,
         metrics: Metrics,
         definitions_every: float = 30.0,
+        signatures: Signatures | None = None,
     ) -> None:
         self.alias = alias
+        self.signatures = signatures or NoSignatures()
         self.serving: Serving | None = None
         self.refused: Refusal | None = None
         # Whether no version has the alias; None until the registry has answered.
@@ -104,7 +108,7 @@ class Follower:
         if kept is None:
             return
         try:
-            model = Model.load(kept.folder)
+            model = self._load(kept.folder, kept.version)
             reader = self._reader(kept.definitions, model)
         except (RefusedError, OSError) as error:
             self._kept_is_bad = True
@@ -166,12 +170,18 @@ class Follower:
         folder = self._kept.new()
         try:
             self._source.download(version, folder)
-            model = Model.load(folder)
+            model = self._load(folder, version)
         except BaseException:
             remove(folder)
             raise
         self._candidate = (version, folder, model)
         return folder, model
+
+    def _load(self, folder: Path, version: str) -> Model:
+        signed = self.signatures.check(folder, version)
+        model = Model.load(folder)
+        require_same_facts(model.facts, signed)
+        return model
 
     def _drop_candidate(self) -> None:
         if self._candidate:

@@ -112,7 +112,7 @@ class DvcOperator(ReconcilingOperator):
         pointers = VersionedFolder(
             repository,
             self.dataset.pointer_folder,
-            Author(settings.git_author_name, settings.git_author_email),
+            Author(settings.git_author_name, settings.git_author_email, settings.git_signing_key),
             cache(partial(initial_files, folder / "init", settings.dvc_remote_name, remote_uri)),
         )
         committed: list[str] = []

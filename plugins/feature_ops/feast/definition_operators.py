@@ -107,6 +107,9 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         the service may need no others. Empty: not checked.
     :param datasets: datasets from which the views are loaded, those of that service from no others. A commit
         that adds a view which cannot be loaded from one of them is refused. Empty: not checked.
+    :param code_paths: folders of the repository with further code that is run, such as a model's. If
+        ``FEATURE_OPS_GIT_ALLOWED_SIGNERS`` is set, each commit that changes them or the feature definitions
+        must be signed. None: each commit, whatever it changes.
     """
 
     template_fields: Sequence[str] = ("resolved",)
@@ -120,9 +123,11 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         feature_service: str | None = None,
         entity_columns: Sequence[str] = (),
         datasets: Sequence[Dataset] = (),
+        code_paths: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.code_paths = code_paths
         self.resolved: Mapping[str, Any] = resolved
         self.feature_service = feature_service
         self.entity_columns = tuple(entity_columns)
@@ -131,6 +136,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
     def reconcile(self, context: Context) -> Outcome:
         """Compare the cheap way first: commits, then code, then what the code defines."""
         from feature_ops.git.hook import GitRepositoryHook
+        from feature_ops.git.signatures.required import require_signatures
         from feature_ops.work_folder import work_folder
 
         commit, applied, begun = (self.resolved[name] for name in ("commit", "applied", "begun"))
@@ -140,6 +146,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             work_folder("diff") as folder,
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
+            require_signatures(commits, commit, applied, self._signed_folders(), folder / "signers")
             new = self._export(commits, commit, folder / "new")
             old = self._export_applied(commits, applied, folder / "old")
             if old and not begun and self._same_code(old, new):
@@ -153,6 +160,9 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         told = ("needed", "verdict", "summary", "changes", "services")
         changes = {name: outcome.facts[name] for name in told} if outcome else {}
         return {"step": "diff", **self._commit(), "applied": self.resolved["applied"], **changes}
+
+    def _signed_folders(self) -> Sequence[str]:
+        return [""] if self.code_paths is None else [get_settings().feature_repo_path, *self.code_paths]
 
     def _commit(self) -> dict[str, Any]:
         return {name: self.resolved.get(name) for name in _COMMIT}

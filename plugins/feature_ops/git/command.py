@@ -33,6 +33,9 @@ _FIXED = {
     "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    # A hash names one object: nothing in a repository replaces it or gives it other parents.
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_TERMINAL_PROMPT": "0",
     # Errors are told apart by git's words.
     "LC_ALL": "C",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from feature_ops.git.command import Git, git_error
@@ -17,6 +17,7 @@ from feature_ops.git.errors import (
     WrongCredentialsError,
 )
 from feature_ops.git.repository import Remote
+from feature_ops.git.signatures.graph import CommitGraph
 from feature_ops.git.tree_files import MAX_BYTES, TreeFiles
 from feature_ops.masking import shown_address
 
@@ -28,6 +29,9 @@ _HEADS_ONLY = re.compile(r"unadvertised object")
 # A tree of trees that repeats itself has more paths than anybody could count.
 _MAX_LISTING = 8 * 1024**2
 _LISTING_SECONDS = 20.0
+# All of it. Without a depth, git 2.39 calls itself without end if the server's own history is incomplete.
+_WHOLE_HISTORY = ("--depth=2147483647", "--filter=tree:0")
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 
 
 class Commits:
@@ -162,6 +166,38 @@ class Commits:
         self._fetch_blobs(sha, files.needed())
         files.write(folder, max_bytes)
 
+    def history(self, head: str, *others: str | None) -> CommitGraph:
+        """
+        Return the whole history of commits, without listings and files if the server can do that.
+
+        :param others: further commits; one that the server does not have is left out.
+        """
+        self.fetch(head)
+        git = self._scratch(self.folder / "history")
+        for sha in filter(None, (head, *others)):
+            if not _FULL.fullmatch(sha):
+                raise UnknownRevisionError(f"{sha!r} is not the full hash of a commit")
+            try:
+                self._run(*_FETCH, *_WHOLE_HISTORY, "origin", f"+{sha}:refs/wanted/{sha}", git=git)
+            except GitError as error:
+                if _HEADS_ONLY.search(str(error)):
+                    self._run(*_FETCH, "--refetch", "--no-filter", "origin", "+refs/*:refs/all/*", git=git)
+                elif sha == head or not _NOT_THERE.search(str(error)):
+                    raise
+        return CommitGraph(git)
+
+    def fetch_trees(self, graph: CommitGraph, commits: Iterable[str]) -> None:
+        """Fetch the listings of all folders of commits in one request, if :meth:`history` left them out."""
+        wanted = list(commits)
+        if not wanted:
+            return
+        listing = self._run(
+            *("rev-list", "--objects", "--missing=print", "--no-walk", "--max-count=1", wanted[0]),
+            git=graph.git,
+        )
+        if b"\n?" in listing:
+            self._fetch_objects(graph.git, graph.trees(wanted))
+
     def _watched_head(self, heads: Mapping[str, str]) -> str:
         if not heads:
             raise UnknownRevisionError(f"{self.remote.url} has no commit yet; push one to it")
@@ -175,8 +211,8 @@ class Commits:
         """Return the only commit that starts so. All commits are fetched for it, but nothing in them."""
         history = self._scratch(self.folder / "history")
         self._run(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0"),
-            *("origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+            *(*_FETCH, *_WHOLE_HISTORY, "origin"),
+            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
             git=history,
         )
         found = [
@@ -220,15 +256,18 @@ class Commits:
         if not missing:
             return
         try:
-            self._run(
-                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
-                *("--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin"),
-                stdin="\n".join(sorted(missing)).encode(),
-            )
+            self._fetch_objects(self._git, missing)
         except GitError as error:
             if not _HEADS_ONLY.search(str(error)):
                 raise
             self._fetch_all()
+
+    def _fetch_objects(self, git: Git, names: Iterable[str]) -> None:
+        self._run(
+            *("-c", "fetch.negotiationAlgorithm=noop", *_FETCH, "--filter=blob:none", "--stdin", "origin"),
+            stdin="\n".join(sorted(names)).encode(),
+            git=git,
+        )
 
     def _scratch(self, folder: Path) -> Git:
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,7 +277,7 @@ class Commits:
         return git
 
     def _fetch(self, *arguments: str) -> None:
-        self._run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *arguments)
+        self._run(*_FETCH, *arguments)
 
     def _fetch_all(self) -> None:
         """Fetch every branch and tag with its history and files."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from feature_ops.commit_points import CommitPoint, passing
 from feature_ops.git.command import Git, batch_contents, git_error
+from feature_ops.git.commit_signing import signing_options
 from feature_ops.git.errors import (
     DeclinedError,
     GitError,
@@ -58,10 +59,15 @@ class Remote:
 
 @dataclass(frozen=True)
 class Author:
-    """Who signs the commits."""
+    """
+    Author and committer of the package's own commits.
+
+    :param signing_key: SSH private key that signs them; None if they are not signed.
+    """
 
     name: str
     email: str
+    signing_key: Path | None = None
 
 
 class Repository:
@@ -162,13 +168,18 @@ class Repository:
         tree = self._run("write-tree", "--missing-ok", extra=index).decode().strip()
         if self.head is not None and tree == self._run("rev-parse", f"{self.head}^{{tree}}").decode().strip():
             return False
-        signature = {
+        identity = {
             f"GIT_{role}_{what}": value
             for role in ("AUTHOR", "COMMITTER")
             for what, value in (("NAME", author.name), ("EMAIL", author.email))
         }
         parents = ("-p", self.head) if self.head else ()
-        made = self._run("commit-tree", tree, *parents, stdin=message.encode(), extra=signature)
+        options = signing_options(author.signing_key, self._git.folder)
+        made = self._run(
+            *(*options, "commit-tree", *(("-S",) if options else ()), tree, *parents),
+            stdin=message.encode(),
+            extra=identity,
+        )
         self.head = made.decode().strip()
         self._complete.add(self.head)
         return True

@@ -35,6 +35,7 @@ class Model(BaseModel):
     :param feature_service: the Feast service that it is trained on and served with.
     :param code_path: folder of its code in the repository.
     :param not_code: patterns as in a ``.gitignore`` of files there that no training reads.
+    :param lock_file: file there that locks the versions of its packages.
     :param command: what trains it, after the Python interpreter; docs/training.md tells the arguments
         that are added and the result that is expected.
     :param arguments: further arguments, such as where its labels are.
@@ -48,6 +49,7 @@ class Model(BaseModel):
     feature_service: str
     code_path: str = "model"
     not_code: tuple[str, ...] = ("*.md", ".gitignore", ".dockerignore")
+    lock_file: str = "requirements.txt"
     command: tuple[str, ...]
     arguments: Mapping[str, str] = Field(default_factory=dict)
     description: str = ""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_ops.exceptions import FeatureOpsError
+from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.training.markdown import code
 from feature_ops.training.recipe import Recipe
 from feature_ops.training.regression import AcceptedRegression
@@ -195,6 +196,43 @@ class ModelRegistry:
                 },
             )
         return str(made.version)
+
+    def download_files(self, result: TrainingResult, folder: Path) -> Path:
+        """
+        Download the files of a training's model from its run; returns their folder.
+
+        :param folder: an empty scratch directory.
+        """
+        with self._failures():
+            path = self._artifact_path(result)
+            return Path(self._client.download_artifacts(result.run_id, path, str(folder)))
+
+    def add_file(self, result: TrainingResult, file: Path) -> None:
+        """Put a file next to those of a training's model; one of that name is replaced."""
+        with self._failures():
+            self._client.log_artifact(result.run_id, str(file), self._artifact_path(result) or None)
+
+    def _artifact_path(self, result: TrainingResult) -> str:
+        """Return where in its run a model is: a result is untrusted, and may name any location."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            root = str(self._client.get_run(result.run_id).info.artifact_uri).rstrip("/")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise BadInputError(
+                f"the training reports the MLflow run {result.run_id[:100]!r}, which does not exist: correct "
+                "the train command"
+            ) from None
+        path = result.artifact_uri.rstrip("/").removeprefix(root).strip("/")
+        inside = result.artifact_uri.rstrip("/") == "/".join(filter(None, (root, path)))
+        if not inside or any(part in ("", ".", "..") for part in path.split("/") if path):
+            raise BadInputError(
+                f"the training reports model files outside of its MLflow run {result.run_id}: correct the "
+                "train command, so that `artifact_uri` is a folder of the run"
+            )
+        return path
 
     def _describe(self, description: str) -> None:
         if description and not self._client.get_registered_model(self._model).description:

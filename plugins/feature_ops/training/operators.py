@@ -189,6 +189,7 @@ class RetrainOperator(TrainingOperator):
             GitRepositoryHook(get_settings().git_conn_id).commits(folder / "git") as commits,
         ):
             commit = state.applied if self.diff["needed"] else str(self.diff["commit"])
+            self._require_signatures(commits, commit, folder / "signers")
             base = {"applied": state.applied, "resolved_at": basis.resolved_at}
             plan = self._plan(hook, commits, commit, context, folder / "definitions", **base)
             if hook.object_store.exists(plan.result_uri):
@@ -199,6 +200,12 @@ class RetrainOperator(TrainingOperator):
                     plan = self._plan(hook, commits, commit, context, folder / "definitions", **base)
                 self._train(context, hook, commits, plan, folder / "code")
         return plan.outcome(self.result(plan.result_uri))
+
+    def _require_signatures(self, commits: Commits, commit: str, scratch: Path) -> None:
+        from feature_ops.git.signatures.required import require_signatures
+
+        folders = [get_settings().feature_repo_path, self.model.code_path]
+        require_signatures(commits, commit, self.diff["applied"], folders, scratch)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after the wait for a pod; its name is that of the provider's operator."""
@@ -245,13 +252,14 @@ class RetrainOperator(TrainingOperator):
         from feature_ops.training.plan import TrainingPlan
 
         definitions = self._definitions(hook, commits, commit, folder)
-        recipe, dataset_version = self._made_of(hook, commits, commit, definitions)
+        recipe, dataset_version, environment = self._made_of(hook, commits, commit, definitions)
         return TrainingPlan(
             commit=commit,
             recipe=recipe,
             why=self._why(hook, recipe, dataset_version, Alert.of_run(context["dag_run"].conf)),
             dataset_version=dataset_version,
             result_uri=self._result_uri(str(context["dag_run"].run_id), commit, recipe),
+            environment=environment,
             **base,
         )
 
@@ -282,10 +290,11 @@ class RetrainOperator(TrainingOperator):
 
     def _made_of(
         self, hook: FeastHook, commits: Commits, commit: str, definitions: Definitions
-    ) -> tuple[Recipe, str]:
-        """Return the model's training fingerprint and its data version."""
+    ) -> tuple[Recipe, str, dict[str, str]]:
+        """Return the model's training fingerprint, its data version, and what its training runs in."""
         from feature_ops.feast.diff.definitions import service_hash
         from feature_ops.training.data_version import data_version
+        from feature_ops.training.plan import training_environment
         from feature_ops.training.recipe import Recipe, code_hash
 
         try:
@@ -297,7 +306,8 @@ class RetrainOperator(TrainingOperator):
                 f"{self.model.name} is trained: define it, or correct the model's declaration"
             ) from None
         code = commits.contents_of(commit, self.model.code_path)
-        return Recipe(definition, code_hash(code, self.model.not_code)), data
+        recipe = Recipe(definition, code_hash(code, self.model.not_code))
+        return recipe, data, training_environment(get_settings(), self.model, commit, code)
 
     def _definitions(self, hook: FeastHook, commits: Commits, commit: str, folder: Path) -> Definitions:
         from feature_ops.feast.definitions_store import DefinitionsStore
@@ -414,6 +424,8 @@ class RegisterOperator(TrainingOperator):
     """
     Make the accepted model a version in MLflow's registry.
 
+    It is signed if ``FEATURE_OPS_MODEL_SIGNING_KEY`` is set.
+
     :param evaluated: facts of the :class:`EvaluateOperator`. (templated)
     """
 
@@ -439,6 +451,7 @@ class RegisterOperator(TrainingOperator):
             resolved_at=str(self.evaluated["resolved_at"]),
             description=self.model.description,
         )
+        self._sign(version, result)
         regression = AcceptedRegression.of_facts(self.evaluated)
         if regression:
             registry.note(version, regression.tags)
@@ -448,6 +461,24 @@ class RegisterOperator(TrainingOperator):
             f"{f'; regression accepted: {regression.text}' if regression else ''}",
             {**self.evaluated, "version": version},
         )
+
+    def _sign(self, version: str, result: TrainingResult) -> None:
+        from feature_ops.feast.hook import FeastHook
+        from feature_ops.training.signing import SignedVersions
+        from feature_ops.work_folder import work_folder
+
+        settings = get_settings()
+        if settings.model_signing_key is None:
+            return
+        signatures = SignedVersions(
+            self.registry(),
+            FeastHook().object_store,
+            self.model,
+            settings.model_signing_key,
+            f"{settings.storage_uri}/_signatures/",
+        )
+        with work_folder("signing") as folder:
+            signatures.sign(version, result, self.evaluated, folder)
 
 
 class DeployTestOperator(TrainingOperator):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from feature_ops.operator import Outcome
+from feature_ops.settings import Settings
 from feature_ops.training.declaration import Model
 from feature_ops.training.model_registry import CHAMPION
 from feature_ops.training.recipe import Recipe
@@ -27,6 +28,7 @@ class TrainingPlan:
     :param result_uri: where the training puts its result.
     :param applied: the commit that is applied.
     :param resolved_at: when the run compared git with the registry, ISO time in UTC.
+    :param environment: what it runs in: ``image``, or ``lock_file`` with ``git_blob``; empty if unknown.
     """
 
     commit: str
@@ -36,6 +38,7 @@ class TrainingPlan:
     result_uri: str
     applied: str = ""
     resolved_at: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, model: Model, feature_repo: str) -> list[str]:
         """
@@ -65,6 +68,8 @@ class TrainingPlan:
                 "commit": self.commit,
                 "definition_hash": self.recipe.definition_hash,
                 "code_hash": self.recipe.code_hash,
+                "dataset_version": self.dataset_version,
+                "environment": dict(self.environment),
                 "applied": self.applied,
                 "resolved_at": self.resolved_at,
                 "run_id": result.run_id,
@@ -72,7 +77,7 @@ class TrainingPlan:
             },
         )
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, for the task's state store."""
         return {
             "commit": self.commit,
@@ -83,6 +88,7 @@ class TrainingPlan:
             "result_uri": self.result_uri,
             "applied": self.applied,
             "resolved_at": self.resolved_at,
+            "environment": dict(self.environment),
         }
 
     @classmethod
@@ -98,4 +104,21 @@ class TrainingPlan:
             # Plans of older releases lack them.
             kept.get("applied", ""),
             kept.get("resolved_at", ""),
+            kept.get("environment", {}),
         )
+
+
+def training_environment(
+    settings: Settings, model: Model, commit: str, code: Mapping[str, str]
+) -> dict[str, str]:
+    """
+    Return what a training runs in: the pod's image, or the lock file of the commit.
+
+    :param code: git's hash of each file of the model's folder, by its path there.
+    """
+    if settings.training_place == "pod":
+        return {"image": (settings.training_image or "").replace("{commit}", commit)}
+    if model.lock_file in code:
+        path = f"{model.code_path.strip('/')}/{model.lock_file}"
+        return {"lock_file": path, "git_blob": code[model.lock_file]}
+    return {}

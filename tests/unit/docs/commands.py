@@ -22,13 +22,17 @@ class Run(NamedTuple):
 
 
 # Names of what programs do, which a page talks about and asks nobody to type.
-TALKED_OF = {"dvc init", "feast plan", "feast serve", "git http-backend", "python -O"}
+TALKED_OF = {"dvc init", "feast plan", "feast serve", "git http-backend", "git verify-commit", "python -O"}
 
 _DEMO = "tests/e2e/test_make_demo.py::test_make_demo_make_shell_git_clone_and_make_demo_reset"
 _AIRFLOW = "tests/integration/demo/test_airflow_commands.py::"
 _BACKUP = "tests/integration/etl/test_backup_and_restore.py::"
 _ALL = f"{_BACKUP}test_everything_is_restored_from_a_backup_by_the_pages_commands"
 _CHEAP = "tests/unit/docs/test_commands.py::test_a_cheap_command_does_as_it_stands_there"
+_SBOM = (
+    "tests/unit/deploy/test_bill_of_materials.py::test_make_sbom_writes_a_file_for_the_wheel_and_each_image"
+)
+_KEYS = "tests/unit/test_model_signature.py::test_the_page_s_commands_make_keys_that_sign_and_verify"
 _DIFF = "tests/integration/feast/diff/test_command.py::test_the_page_shows_what_the_command_prints"
 
 # Pages that a test follows from their first command to their last.
@@ -51,6 +55,17 @@ RUN = {
         "make story BASE=",
     ),
     "make test": Run(".ci/run", "make test"),
+    "make sbom": Run(_SBOM, '"sbom"'),
+    "make sbom OFFLINE=1": Run(_SBOM, "OFFLINE=1"),
+    "openssl ec…": Run(_KEYS, '"security.md"'),
+    "chmod 600 model-signing.pem": Run(_KEYS, '"security.md"'),
+    "python -m feature_ops.training.verify_model …": Run(
+        "tests/unit/test_model_signature.py::test_the_command_prints_what_made_the_model", "--key"
+    ),
+    "python -m feature_ops.feast.diff OLD NEW --allowed-signers FILE": Run(
+        "tests/unit/feast/diff/test_command.py::test_the_command_refuses_an_unsigned_commit_and_loads_nothing",
+        "--allowed-signers",
+    ),
     "make lint": Run(".ci/run", "make lint"),
     "make fuzz": Run(
         "tests/integration/history/test_model_of_history.py::"

@@ -85,6 +85,7 @@ def test_serving_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
         "host": "127.0.0.1",
         "port": 8000,
         "poll": 2.0,
+        "signing_key": None,
         "state": "/var/lib/jukebox",
         "songs": None,
         "mlflow_url": None,

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the diff of two commits; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        diff = diff_commits(options.repo, options.old, options.new, options.path)
+        diff = diff_commits(options.repo, options.old, options.new, options.path, options.allowed_signers)
     except FeatureOpsError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
@@ -33,20 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _EXIT_CODES[diff.verdict] if options.exit_code else 0
 
 
-def diff_commits(repo: Path, old: str, new: str, path: str = "feature_repo") -> Diff:
+def diff_commits(
+    repo: Path, old: str, new: str, path: str = "feature_repo", allowed_signers: Sequence[Path] = ()
+) -> Diff:
     """
     Return how the definitions of two commits of a local repository differ.
 
     :param repo: any folder of it, or a bare repository.
     :param path: where in it the feature repository is.
+    :param allowed_signers: files that name who may sign commits; without any, signatures are not checked.
     :raises BadInputError: if a commit or the folder is not there, or if a definition does not load.
     """
     repository = LocalRepository(repo)
-    commits = [repository.resolve(revision) for revision in (old, new)]
-    trees = [repository.tree(commit, path) for commit in commits]
-    if trees[0] == trees[1]:
-        return Diff()
+    before, after = commits = [repository.resolve(revision) for revision in (old, new)]
     with tempfile.TemporaryDirectory(prefix="feature-diff-") as place:
+        if allowed_signers:
+            repository.require_signatures(before, after, path, allowed_signers, Path(place) / "signers")
+        if repository.tree(before, path) == repository.tree(after, path):
+            return Diff()
         folders = {}
         for side, revision, commit in zip(("old", "new"), (old, new), commits, strict=True):
             folder = Path(place).resolve() / side
@@ -80,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("new", metavar="NEW", help="the commit after")
     parser.add_argument("--repo", type=Path, default=Path(), help="repository; this folder if not given")
     parser.add_argument("--path", default="feature_repo", help="the feature repository's folder in it")
+    parser.add_argument(
+        "--allowed-signers",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="SSH allowed-signers file or GPG key ring: refuse a commit whose changes of the folder are not "
+        "signed by these; may be repeated",
+    )
     parser.add_argument("--format", choices=sorted(FORMATS), default="text")
     parser.add_argument("--exit-code", action="store_true", help="let the exit code tell the verdict")
     return parser

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from feature_ops.exceptions import BadInputError
 from feature_ops.git.command import Git
+from feature_ops.git.signatures.allowed_signers import AllowedSigners
+from feature_ops.git.signatures.graph import CommitGraph
+from feature_ops.git.signatures.policy import Span, refuse_unsigned
 from feature_ops.git.tree_files import TreeFiles, folder_hash
 
 
@@ -39,6 +43,21 @@ class LocalRepository:
         if tree is None:
             raise BadInputError(f"commit {commit[:10]} has no folder {path!r}: say with --path where it is")
         return tree
+
+    def require_signatures(
+        self, old: str, new: str, path: str, allowed_signers: Sequence[Path], scratch: Path
+    ) -> None:
+        """
+        Refuse a commit unless allowed signers have signed each change of a folder.
+
+        :param old: the commit that the change starts from; it needs no signature.
+        :param allowed_signers: allowed-signers files of SSH keys, and GPG key rings.
+        :param scratch: a folder that does not exist yet.
+        :raises UnsignedCommitError: names the commits and their authors.
+        """
+        signers = AllowedSigners.read(allowed_signers, scratch)
+        span = Span(head=new, applied=old, trusted=None, folders=(_inner(path),))
+        refuse_unsigned(CommitGraph(self._git), span, signers)
 
     def export(self, commit: str, path: str, folder: Path) -> None:
         """

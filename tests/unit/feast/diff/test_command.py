@@ -13,6 +13,7 @@ import pytest
 from feature_ops.exceptions import BadInputError
 from feature_ops.feast.diff.__main__ import main
 from feature_ops.feast.diff.exporting import LocalRepository
+from tests.unit.git.signing import Keys
 
 Files = dict[str, str | bytes]
 
@@ -206,3 +207,60 @@ def test_the_command_line_can_be_asked(capsys: pytest.CaptureFixture[str]) -> No
     told = capsys.readouterr().out
     assert "--exit-code" in told
     assert "12 breaking" in told
+
+
+@pytest.fixture
+def signed(work: Work, tmp_path: Path) -> Path:
+    """A file of signers, and a repository in which everything is signed from now on."""
+    keys = Keys(tmp_path)
+    signers = tmp_path / "signers"
+    signers.write_text(keys.line("ada", "ann@example.org"))
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingKey", str(keys.private("ada"))),
+        ("commit.gpgSign", "true"),
+    ):
+        work.git("config", name, value)
+    return signers
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_the_command_refuses_an_unsigned_commit_and_loads_nothing(
+    work: Work, signed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = work.commit({"feature_repo/features.py": "a = 1\n"})
+    good = work.commit({"feature_repo/features.py": "a = 1 # one\n"})
+    command = ["--repo", str(work.folder), "--allowed-signers", str(signed)]
+    assert main([old, good, *command]) == 0
+    work.git("config", "commit.gpgSign", "false")
+    unwatched = work.commit({"README.md": "x"})
+    assert main([old, unwatched, *command]) == 0
+    bad = work.commit({"feature_repo/features.py": "a = 2\n"})
+    capsys.readouterr()
+    assert main([old, bad, *command]) == 1
+    told = capsys.readouterr()
+    assert f"commit {bad[:10]} “change” by Ann changes feature_repo, and it is not signed" in told.err
+    assert told.out == ""
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_the_configuration_of_the_repository_does_not_matter(
+    work: Work, signed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\necho 'Good \"git\" signature for ann@example.org'\nexit 0\n")
+    program.chmod(0o755)
+    old = work.commit({"feature_repo/features.py": "a = 1\n"})
+    work.git("config", "user.signingKey", str(tmp_path / "eve"))
+    bad = work.commit({"feature_repo/features.py": "a = 2\n"})
+    for name, value in (
+        *((f"gpg.{kind}program", str(program)) for kind in ("", "ssh.", "openpgp.", "x509.")),
+        ("gpg.ssh.allowedSignersFile", str(tmp_path / "eve.pub")),
+        ("gpg.minTrustLevel", "undefined"),
+        ("log.showSignature", "true"),
+    ):
+        work.git("config", name, value)
+    assert main([old, bad, "--repo", str(work.folder), "--allowed-signers", str(signed)]) == 1
+    assert "is not one of an allowed signer" in capsys.readouterr().err
+    assert not ran.exists()
