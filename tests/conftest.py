@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.programs import need
 from tests.support.distribution import FilesAndStack, in_order
+from tests.support.functions import load_functions_again
 from tests.support.time_by_group import table
 
 # Child processes of tests (`python -m demo...`, Feast's repository) find the project as we do.
@@ -48,6 +49,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_collection_finish() -> None:
     """Leave what is loaded by now out of later collections of garbage, of which a step makes one."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def functions_are_loaded_again() -> Iterator[None]:
+    """Forget that a step of Airflow ran in this process: later tests play other processes."""
+    yield
+    load_functions_again()
 
 
 # Chromium's own calls home are switched off: they would only fail here, many at a time.

@@ -82,8 +82,8 @@ def preload_for_tasks(arguments: Sequence[str], executor: str) -> bool:
 
 def preload() -> None:
     """Load what tasks use; raises what an import raises."""
-    from feature_ops.feast.importing import import_feast
+    from feature_ops.feast.without_functions import import_feast_without_functions
 
-    import_feast()
+    import_feast_without_functions()
     for library in _LIBRARIES:
         import_module(library)

@@ -31,7 +31,9 @@ from feature_ops.feast.diff.definitions import Definitions, SerializedObject
 from feature_ops.feast.importing import import_feast
 from feature_ops.feast.online_failures import online_store_failures
 from feature_ops.feast.refusals import refuse_removals
+from feature_ops.feast.store_process import enter_store_sandbox
 from feature_ops.object_store import ObjectStore
+from feature_ops.sandbox.features import log_missing
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -55,6 +57,7 @@ class ApplyRequest:
     :param lock_timeout: seconds to wait for other writers.
     :param base: the registry's state with which the commit was compared; None applies it in any case.
     :param compared_by: the task that is to be cleared for a new comparison.
+    :param required: features of the sandbox without which nothing is applied.
     """
 
     commit: str
@@ -65,6 +68,7 @@ class ApplyRequest:
     lock_timeout: float
     base: AppliedState | None = None
     compared_by: str = "the first task"
+    required: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the request as text."""
@@ -78,6 +82,7 @@ class ApplyRequest:
                 "lock_timeout": self.lock_timeout,
                 "base": asdict(self.base) if self.base else None,
                 "compared_by": self.compared_by,
+                "required": list(self.required),
             }
         )
 
@@ -91,6 +96,7 @@ class ApplyRequest:
             definitions=definitions,
             feature_repo=Path(read.pop("feature_repo")),
             base=AppliedState(**base) if base else None,
+            required=tuple(read.pop("required")),
             **read,
         )
 
@@ -273,12 +279,15 @@ def _made(item: SerializedObject) -> Any:
 
 
 def main() -> int:
-    """Read a request from standard input, apply it, and write the answer to the descriptor named first."""
+    """Read a request, enter the sandbox, apply it, and write the answer to the descriptor named first."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     answer: dict[str, Any]
     try:
-        answer = {"applied": apply(ApplyRequest.from_json(sys.stdin.read())).__dict__}
+        request = ApplyRequest.from_json(sys.stdin.read())
+        # Before Feast is imported, and so before a function is loaded.
+        log_missing(enter_store_sandbox(request.feature_repo, os.environ, request.required))
+        answer = {"applied": apply(request).__dict__}
     except SupersededError as error:
         answer = {"superseded": str(error)}
     except BadInputError as error:

@@ -357,6 +357,7 @@ class ApplyOperator(ReconcilingOperator):
         from feature_ops.feast.applying import run_apply
         from feature_ops.feast.definitions_store import DefinitionsStore
         from feature_ops.feast.hook import FeastHook
+        from feature_ops.known_secrets import airflow_secrets
         from feature_ops.training.live_models import live_features
 
         settings = get_settings()
@@ -381,8 +382,9 @@ class ApplyOperator(ReconcilingOperator):
             lock_timeout=settings.lock_timeout,
             base=AppliedState(*(self.diff[name] for name in ("applied", "begun", "applied_at"))),
             compared_by=self.first_task(),
+            required=settings.sandbox_required,
         )
-        applied = run_apply(request, hook.environment(), hook.secrets())
+        applied = run_apply(request, hook.environment(), hook.secrets() | airflow_secrets())
         for what, names in (
             ("created", applied.created),
             ("updated", applied.updated),

@@ -22,7 +22,7 @@ from feature_ops.feast.configuration import (
     configuration_file,
     read_configuration,
 )
-from feature_ops.feast.importing import import_feast
+from feature_ops.feast.without_functions import import_feast_without_functions
 from feature_ops.object_store import ObjectStore
 from feature_ops.settings import get_settings
 
@@ -96,12 +96,13 @@ class FeastHook(BaseHook):
         """
         Return the feature store, with the environment configured.
 
-        It materializes by the Arrow engine if its configuration names no other.
+        The objects of its registry have no functions, which no process of Airflow loads. It materializes by
+        the Arrow engine if its configuration names no other.
         """
         # Says what is wrong better than Feast does, and seconds sooner.
         self.log.info("Opening the feature store of project %s", self.project())
         self.configure()
-        feast = import_feast()
+        feast = import_feast_without_functions()
         with database_failures(self.registry_url()):
             store: FeatureStore = feast.FeatureStore(
                 repo_path=str(self.feature_repo), fs_yaml_file=configuration_file(self.feature_repo)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from feature_ops.datasets.column import Column, ColumnType
 from feature_ops.exceptions import BadInputError
 from feature_ops.feast.diff.kinds import FEATURE_VIEW, STREAM_FEATURE_VIEW, Data
+from feature_ops.feast.without_functions import function_left_out
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -113,7 +114,7 @@ def is_computed(view: Any) -> bool:
     """
     if isinstance(view, Mapping):
         return any(view.get(name) for name in _COMPUTED)
-    return any(getattr(view, name, None) for name in _COMPUTED)
+    return function_left_out(view) or any(getattr(view, name, None) for name in _COMPUTED)
 
 
 def refuse_unloadable(

@@ -27,6 +27,7 @@ from feature_ops.feast.verify import Verifier
 from feature_ops.feast.view_definition import ViewDefinition, key_columns
 from feature_ops.feast.views import views_of
 from feature_ops.feast.whole_history import WholeHistory, can_be_sharded, shards_of, written_by_shards
+from feature_ops.feast.without_functions import refuse_loading
 from feature_ops.feast.writing import is_seen_writing, writing
 from feature_ops.history_failures import UnreadableFileError
 
@@ -271,6 +272,7 @@ class Materializer:
     def _load_view(
         self, view: FeatureView, pending: Pending, online: Mapping[str, OnlineFile], end: datetime
     ) -> int:
+        refuse_loading(view)
         _log_plan(view.name, pending)
         # Without a start there are nothing but files without rows.
         engine = arrow_engine_for(self.store, view, self.history) if pending.start else None

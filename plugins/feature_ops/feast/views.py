@@ -53,10 +53,12 @@ def why_not_loaded(view: Any) -> str | None:
     from feast import StreamFeatureView
     from feast.labeling.label_view import LabelView
 
+    from feature_ops.feast.without_functions import function_left_out
+
     if isinstance(view, LabelView):
         # Feast takes labels by push only, whatever source they have.
         return "is a label view, which is only pushed to"
-    if isinstance(view, StreamFeatureView) and (view.udf or view.aggregations):
+    if isinstance(view, StreamFeatureView) and (view.udf or function_left_out(view) or view.aggregations):
         return "is computed by a stream processor"
     if not view.online:
         return "is not online"

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from feast import Entity, FeatureView, Field, ValueType
+from feast import BatchFeatureView, Entity, FeatureView, Field, ValueType
 from feast.types import Bytes, Float32, Int32, String
 
 from feature_ops.exceptions import BadInputError, FeatureOpsError
 from feature_ops.feast.operators import BackfillOperator, MaterializeIncrementalOperator
+from feature_ops.feast.without_functions import refuse_functions
 from tests.integration.feast.conftest import TRACKS
 
 if TYPE_CHECKING:
@@ -266,3 +267,29 @@ def test_a_file_that_is_left_out_of_a_new_definition_is_loaded_once_it_is_whole(
     assert radio.materialize("run 3")["files"] == [first]
     answer = radio.store().get_online_features(["tracks:title"], [{"id": "a"}, {"id": "b"}]).to_dict()
     assert answer["title"] == ["Track a", "Track b"]
+
+
+def test_a_view_that_a_function_computes_is_named_where_functions_are_refused_and_others_are_loaded(
+    alone: Alone,
+) -> None:
+    alone.write("a", 0.5)
+    store = alone.store()
+    louder = BatchFeatureView(
+        name="louder",
+        entities=[store.get_entity("track")],
+        schema=[Field(name="id", dtype=String), Field(name="energy", dtype=Float32)],
+        source=store.get_feature_view("tracks").batch_source,
+        mode="python",
+        udf=lambda rows: rows,
+        udf_string="lambda rows: rows",
+        online=True,
+    )
+    store.apply([louder])
+    refuse_functions()
+    materializer = alone.materializer()
+
+    done = materializer.load()
+
+    assert done.views == ["tracks"]
+    assert str(materializer.failures.views["louder"]).startswith("louder is computed by a function")
+    assert materializer.failures.errors[0].__class__ is BadInputError
