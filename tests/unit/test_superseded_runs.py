@@ -109,7 +109,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     )
     monkeypatch.setattr("feature_ops.feast.hook.FeastHook", lambda *_: hook)
     monkeypatch.setattr("feature_ops.feast.applied_commit.AppliedCommit.state", lambda _: world.state)
-    monkeypatch.setattr("feature_ops.feast.definitions_store.DefinitionsStore.get", lambda *_: "definitions")
+    definitions = SimpleNamespace(digest=lambda: "digest")
+    monkeypatch.setattr("feature_ops.feast.definitions_store.DefinitionsStore.get", lambda *_: definitions)
     monkeypatch.setattr("feature_ops.feast.applying.run_apply", world.run_apply)
     monkeypatch.setattr("feature_ops.training.live_models.live_features", lambda *_: {})
     monkeypatch.setattr("feature_ops.training.deployment.announce", lambda *_: None)
@@ -129,6 +130,7 @@ DIFF = {
     "verdict": "additive",
     "summary": "+ loudness",
     "definitions_uri": "s3://definitions",
+    "definitions_digest": "digest",
     "applied": None,
     "applied_at": None,
     "begun": None,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _APPLIED = "feature_ops_applied_commit"
 _BEGUN = "feature_ops_begun_commit"
+_DUMP = "feature_ops_dump_before_apply"
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,38 @@ class AppliedCommit:
         times = {row.metadata_key: int(row.last_updated_timestamp) for row in rows}
         return AppliedState(found.get(_APPLIED), found.get(_BEGUN), times.get(_APPLIED))
 
-    def begin(self, commit: str) -> None:
-        """Note that a commit is being applied: until :meth:`finish` the registry may be between two."""
+    def begin(self, commit: str, dump_uri: str = "") -> str:
+        """
+        Note that a commit is being applied: until :meth:`finish` the registry may be between two.
+
+        :param dump_uri: the registry as it is now.
+        :return: the registry to go back to: as it was before the first apply that has not ended since.
+        """
         with database_failures(self._url), self._engine.begin() as connection:
+            earlier = self._values(connection)
+            kept = earlier.get(_DUMP, "") if _BEGUN in earlier else ""
             self._set(connection, _BEGUN, commit)
+            self._set(connection, _DUMP, kept or dump_uri)
+        return kept or dump_uri
 
     def finish(self, commit: str) -> None:
         """Note that a commit is applied, all of it."""
         with database_failures(self._url), self._engine.begin() as connection:
             self._set(connection, _APPLIED, commit)
-            connection.execute(self._row(_BEGUN))
+            self._forget(connection)
+
+    def undone(self) -> None:
+        """Note that the registry is again what it was before the apply began."""
+        with database_failures(self._url), self._engine.begin() as connection:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        for key in (_BEGUN, _DUMP):
+            connection.execute(self._row(key))
+
+    def _values(self, connection: Connection) -> dict[str, str]:
+        query = self._table.select().where(self._table.c.project_id == self._project)
+        return {row.metadata_key: row.metadata_value for row in connection.execute(query)}
 
     def _set(self, connection: Connection, key: str, commit: str) -> None:
         connection.execute(self._row(key))

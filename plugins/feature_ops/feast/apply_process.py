@@ -1,9 +1,9 @@
 """
 Apply definitions to the feature store, in a process that has Feast's credentials and none of Airflow's.
 
-The functions of on-demand views come with the definitions, and Feast unpickles them: that is a person's
-code. The process takes the lock itself, so it holds it exactly as long as it works, also when the task
-that started it is killed meanwhile.
+The text of functions comes with the definitions, and Feast executes it: that is code of the commit. The
+process takes the lock itself, so that it holds the lock exactly as long as it works, even if the task that
+started it is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,20 @@ from feature_ops.database import database_failures
 from feature_ops.exceptions import BadInputError, FeatureOpsError, SupersededError
 from feature_ops.feast.applied_base import refuse_stale_base
 from feature_ops.feast.applied_commit import AppliedCommit, AppliedState
+from feature_ops.feast.applied_definitions import (
+    refuse_changed_by_feast,
+    refuse_inconsistent,
+    registry_differences,
+    shown,
+)
 from feature_ops.feast.configuration import configuration_file, read_configuration
 from feature_ops.feast.diff import kinds
 from feature_ops.feast.diff.definitions import Definitions, SerializedObject
 from feature_ops.feast.importing import import_feast
 from feature_ops.feast.online_failures import online_store_failures
 from feature_ops.feast.refusals import refuse_removals
+from feature_ops.feast.registry_dump import read_dump, write_dump
 from feature_ops.feast.store_process import enter_store_sandbox
-from feature_ops.object_store import ObjectStore
 from feature_ops.sandbox.features import log_missing
 
 if TYPE_CHECKING:
@@ -128,20 +133,21 @@ def apply(request: ApplyRequest) -> Applied:
         obstacles = "; ".join(request.definitions.incomplete)
         raise BadInputError(f"commit {request.commit[:10]} can't be applied as it is: {obstacles}")
     store = _open(request.feature_repo, configuration.registry_url)
+    refuse_inconsistent(request.definitions, request.commit)
+    refuse_changed_by_feast(request.definitions, _made, request.commit)
     note = AppliedCommit(configuration.registry_url, configuration.project)
     with advisory_lock(configuration.registry_url, configuration.lock_name, request.lock_timeout):
-        from feature_ops.feast.diff.describe import describe_registry
-
         if request.base is not None:
             refuse_stale_base(request.commit, request.base, note.state(), request.compared_by)
-        store.refresh_registry()
-        registered = describe_registry(store.registry, store.project)
+        registered = _registered(store)
         refuse_removals(request.definitions, request.live, request.commit)
-        dump_uri = _keep_dump(store, request)
+        dump_uri = write_dump(store, request.dump_prefix, request.commit)
         with passing(CommitPoint.APPLY_BEGUN):
-            note.begin(request.commit)
-        with passing(CommitPoint.DEFINITIONS_APPLIED), online_store_failures(store.config.online_store):
-            created, updated, deleted = _apply(store, registered, request.definitions)
+            undo_uri = note.begin(request.commit, dump_uri)
+        with online_store_failures(store.config.online_store):
+            with passing(CommitPoint.DEFINITIONS_APPLIED):
+                created, updated, deleted = _apply(store, registered, request.definitions)
+            _verify(store, request, note, undo_uri)
         with passing(CommitPoint.COMMIT_NOTED):
             note.finish(request.commit)
     return Applied(created, updated, deleted, dump_uri)
@@ -157,14 +163,39 @@ def _open(feature_repo: Path, registry_url: str) -> FeatureStore:
     return store
 
 
-def _keep_dump(store: FeatureStore, request: ApplyRequest) -> str:
-    """Keep the registry as it is, for people to look into; nothing ever restores it."""
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    uri = f"{request.dump_prefix}{now}-before-{request.commit[:10]}.pb"
-    content: bytes = store.registry.proto().SerializeToString()
-    with passing(CommitPoint.REGISTRY_DUMPED):
-        ObjectStore.from_environment(os.environ).put_bytes(content, uri)
-    return uri
+def _verify(store: FeatureStore, request: ApplyRequest, note: AppliedCommit, dump_uri: str) -> None:
+    """
+    Read the registry back, and undo the apply if it holds something else than what was classified.
+
+    May be killed at any point: the commit stays noted as begun until the registry is in one of the two
+    states, and the next apply goes back to the same dump.
+
+    :param dump_uri: the registry to go back to.
+    """
+    found = registry_differences(request.definitions, _registered(store))
+    if not found:
+        return
+    before = read_dump(dump_uri, store.project)
+    _apply(store, _registered(store), before)
+    left = registry_differences(before, _registered(store))
+    if left:
+        raise FeatureOpsError(
+            f"the registry differs from what was classified of commit {request.commit[:10]} "
+            f"({shown(found)}), and going back to {dump_uri} left differences ({shown(left)}): the next try "
+            "goes on from there"
+        )
+    note.undone()
+    raise BadInputError(
+        f"commit {request.commit[:10]} was undone: after its apply the registry differed from what was "
+        f"classified ({shown(found)}). The registry is again what it was before ({dump_uri})"
+    )
+
+
+def _registered(store: FeatureStore) -> Definitions:
+    from feature_ops.feast.diff.describe import describe_registry
+
+    store.refresh_registry()
+    return describe_registry(store.registry, store.project)
 
 
 def _apply(
@@ -194,7 +225,7 @@ def _apply(
 
 def expanded(registered: Definitions, wanted: Definitions) -> list[SerializedObject]:
     """Return all that is wanted but services, each view still with the fields that it is to lose."""
-    from feature_ops.feast.diff.describe import message_class
+    from feature_ops.feast.diff.messages import message_class
 
     there = {(item.kind, item.name): item.message for item in registered.protos}
     stage = []
@@ -262,7 +293,8 @@ def _made(item: SerializedObject) -> Any:
     from feast.labeling.label_view import LabelView
     from feast.permissions.permission import Permission
 
-    from feature_ops.feast.diff.describe import message_class
+    from feature_ops.feast.diff.function_text import made_of_text
+    from feature_ops.feast.diff.messages import message_class
 
     makers: dict[str, Any] = {
         kinds.PROJECT: Project,
@@ -275,7 +307,10 @@ def _made(item: SerializedObject) -> Any:
         kinds.FEATURE_SERVICE: FeatureService,
         kinds.PERMISSION: Permission,
     }
-    return makers[item.kind].from_proto(message_class(item.kind).FromString(item.message))
+    message = message_class(item.kind).FromString(item.message)
+    if item.kind == kinds.STREAM_FEATURE_VIEW and not message.spec.user_defined_function.body:
+        return made_of_text(message)
+    return makers[item.kind].from_proto(message)
 
 
 def main() -> int:

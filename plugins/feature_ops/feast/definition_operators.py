@@ -19,6 +19,7 @@ from feature_ops.upstream import Needs
 
 if TYPE_CHECKING:
     from feature_ops.datasets.dataset import Dataset
+    from feature_ops.feast.definitions_store import DefinitionsStore
     from feature_ops.feast.diff.definitions import Definitions
     from feature_ops.feast.diff.unsupported import TrainedService
     from feature_ops.feast.diff.verdict import Diff
@@ -134,7 +135,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         self.datasets = datasets
 
     def reconcile(self, context: Context) -> Outcome:
-        """Compare the cheap way first: commits, then code, then what the code defines."""
+        """Compare the cheapest way first: commits, then input files, then the definitions."""
         from feature_ops.git.hook import GitRepositoryHook
         from feature_ops.git.signatures.required import require_signatures
         from feature_ops.work_folder import work_folder
@@ -149,8 +150,8 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             require_signatures(commits, commit, applied, self._signed_folders(), folder / "signers")
             new = self._export(commits, commit, folder / "new")
             old = self._export_applied(commits, applied, folder / "old")
-            if old and not begun and self._same_code(old, new):
-                return self._nothing(f"none: {applied[:10]} → {commit[:10]} differ in no code's meaning")
+            if old and not begun and self._same_inputs(old, new):
+                return self._nothing(f"none: {applied[:10]} → {commit[:10]} differ in no file that counts")
             return self._compare(new, old)
 
     def status(self, outcome: Outcome | None) -> Mapping[str, Any]:
@@ -200,7 +201,7 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         self._refuse_unloadable(wanted, before)
         diff = compare(before, wanted, self._trained())
         self._refuse_unsupported(diff, hook)
-        return self._told(diff, store.uri(commit))
+        return self._told(diff, store, wanted)
 
     def _trained(self) -> TrainedService | None:
         from feature_ops.feast.diff.unsupported import TrainedService
@@ -231,9 +232,10 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
         for problem in refuse_unloadable(wanted, before, self.datasets, self.resolved["commit"]):
             self.log.warning("Cannot be loaded, as before: %s", problem)
 
-    def _told(self, diff: Diff, uri: str) -> Outcome:
+    def _told(self, diff: Diff, store: DefinitionsStore, wanted: Definitions) -> Outcome:
         from feature_ops.feast.diff.verdict import Verdict
 
+        commit = self.resolved["commit"]
         for change in diff.changes:
             self.log.info("%s: %s", change.verdict, change.sentence)
         begun = self.resolved["begun"]
@@ -248,14 +250,18 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
                 "summary": summary,
                 "changes": [change.sentence for change in diff.changes][:_CHANGES_TOLD],
                 "services": {name: str(verdict) for name, verdict in diff.services},
-                "definitions_uri": uri,
+                "definitions_uri": store.uri(commit),
+                "definitions_digest": wanted.digest(),
             },
         )
 
     def _nothing(self, summary: str) -> Outcome:
         known = {**self._commit(), **self._comparison()}
         facts = {**known, "needed": False, "verdict": "none", "summary": summary}
-        return Outcome(summary, {**facts, "changes": [], "services": {}, "definitions_uri": None})
+        return Outcome(
+            summary,
+            {**facts, "changes": [], "services": {}, "definitions_uri": None, "definitions_digest": None},
+        )
 
     def _export(self, commits: Commits, commit: str, folder: Path) -> Path:
         commits.export(commit, get_settings().feature_repo_path, folder)
@@ -276,10 +282,10 @@ class DiffFeatureServiceOperator(ReconcilingOperator):
             self.log.warning("The applied commit can't be read: %s. Comparing with the registry", error)
         return None
 
-    def _same_code(self, old: Path, new: Path) -> bool:
-        from feature_ops.feast.diff.same_code import same_code
+    def _same_inputs(self, old: Path, new: Path) -> bool:
+        from feature_ops.feast.diff.inputs import same_inputs
 
-        return same_code(old, new)
+        return same_inputs(old, new)
 
     def _registered(self, hook: Any) -> Definitions:
         from feature_ops.feast.diff.describe import describe_registry
@@ -339,7 +345,7 @@ class ApplyOperator(ReconcilingOperator):
 
     template_fields: Sequence[str] = ("diff", "changed")
     needs: ClassVar[Mapping[str, Needs]] = {
-        "diff": Needs(("commit", "definitions_uri", "verdict", "summary"), _BASE),
+        "diff": Needs(("commit", "definitions_uri", "definitions_digest", "verdict", "summary"), _BASE),
         "changed": Needs(("commit",), optional=True),
     }
     operator_extra_links: Collection[Any] = (GitCommitLink(),)
@@ -371,7 +377,13 @@ class ApplyOperator(ReconcilingOperator):
         definitions = DefinitionsStore(hook.object_store).get(commit)
         if definitions is None:
             raise FeatureOpsError(
-                f"{self.diff['definitions_uri']} is gone: clear diff_feature_service and what follows it"
+                f"{self.diff['definitions_uri']} is missing: clear {self.named('diff')} and the tasks "
+                "after it"
+            )
+        if definitions.digest() != self.diff["definitions_digest"]:
+            raise BadInputError(
+                f"{self.diff['definitions_uri']} is not what was classified: another process has changed it. "
+                f"Delete it, then clear {self.named('diff')} and the tasks after it; nothing was changed"
             )
         request = ApplyRequest(
             commit=commit,

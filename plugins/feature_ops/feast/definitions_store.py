@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from feature_ops.feast.diff.definitions import Definitions
 
 # To be raised when definitions are written in another form.
-_FORMAT = 3
+_FORMAT = 4
 
 
 class DefinitionsStore:

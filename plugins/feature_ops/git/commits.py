@@ -143,13 +143,15 @@ class Commits:
 
     def contents_of(self, sha: str, path: str) -> dict[str, str]:
         """
-        Return what stands for the content of each file under a folder of a commit, by the file's path in it.
+        Return the hash of the content of each file under a folder of a commit, by the file's path in it.
+
+        Byte code is left out, as :meth:`export` does.
 
         :param path: a folder in the repository; empty for all of it.
         """
         files = self._files(sha, path)
         self._fetch_blobs(sha, set(files.links.values()))
-        return {os.fsdecode(name): blob for name, blob in files.resolved().blobs.items()}
+        return {os.fsdecode(name): blob for name, blob in files.resolved().without_byte_code().blobs.items()}
 
     def export(self, sha: str, path: str, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         """

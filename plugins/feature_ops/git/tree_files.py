@@ -1,9 +1,9 @@
 """
-The files of a folder of a commit, listed, checked and written: the one way in which files leave a commit.
+List, check and write the files of a folder of a commit: the only way in which files leave a commit.
 
-A tree object is written by whoever may push, and may hold any name and any mode. What could reach out of the
-folder, mean another repository, or fill the disk is refused with a :class:`BadInputError` before anything is
-written, the same for a local repository and for one on a server.
+Everyone who may push can write a tree object with any name and any mode. Entries that reach out of the
+folder, mean another repository, or fill the disk are refused with a :class:`BadInputError` before anything is
+written. The rules are the same for a local repository and for one on a server.
 """
 
 from __future__ import annotations
@@ -31,8 +31,17 @@ _SECONDS = 20.0
 
 _LISTED = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]{40,64})\t(.*)", re.DOTALL)
 _REGULAR_FILE, _LINK, _SUBMODULE = "100", "120000", "160000"
-# Signs that a file system on macOS takes for nothing.
-_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+# Characters that file systems leave out when they compare names: HFS+ some, ext4 with case folding all of
+# them.
+_IGNORED = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_DRIVE = re.compile(rb"[A-Za-z]:")
+_SHORT_NAME_OF_GIT = re.compile(r"git~\d+")
+_BYTE_CODE = (b".pyc", b".pyo")
+# Modification time of written files, in seconds: code can look at it.
+_WRITTEN_AT = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,11 @@ class TreeFiles:
         """Return the hashes of all contents."""
         return {*self.blobs.values(), *self.links.values()}
 
+    def without_byte_code(self) -> TreeFiles:
+        """Return the files without Python's byte code, which could do something else than its source says."""
+        kept = {name: blob for name, blob in self.blobs.items() if not is_byte_code(name)}
+        return replace(self, blobs=kept)
+
     def resolved(self) -> TreeFiles:
         """
         Return the files with each symbolic link replaced by the file it leads to.
@@ -95,12 +109,12 @@ class TreeFiles:
 
     def write(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         """
-        Write the files; symbolic links become copies.
+        Write the files without byte code; symbolic links become copies.
 
         :param folder: a folder that is empty or missing.
         :param max_bytes: most bytes that all files may have together.
         """
-        files = self.resolved().blobs
+        files = self.resolved().without_byte_code().blobs
         size = sum(self._sizes(files.values()))
         if size > max_bytes:
             raise BadInputError(
@@ -113,6 +127,7 @@ class TreeFiles:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
                 file.write(content)
+            os.utime(target, (_WRITTEN_AT, _WRITTEN_AT))
 
     def _with(self, listing: bytes) -> TreeFiles:
         entries = [entry for entry in listing.split(b"\0") if entry]
@@ -231,10 +246,22 @@ def folder_hash(git: Git, path: str, commit: str) -> str | None:
     return tree if is_tree else None
 
 
+def is_byte_code(name: bytes) -> bool:
+    """Whether Python could take a file for byte code."""
+    lower = name.lower()
+    return lower.endswith(_BYTE_CODE) or b"__pycache__" in lower.split(b"/")
+
+
 def _is_impossible(name: bytes) -> bool:
+    # Windows takes both for separators, and what begins with a letter and a colon for a drive.
     parts = name.split(b"/")
+    if b"\\" in name and any(
+        part in (b"", b".", b"..") or _is_gits(part) for part in re.split(rb"[/\\]", name)
+    ):
+        return True
     return (
         len(name) > _MAX_PATH
+        or _DRIVE.match(name) is not None
         or len(parts) > _MAX_DEPTH
         or any(part in (b"", b".", b"..") or len(part) > _MAX_NAME or _is_gits(part) for part in parts)
     )
@@ -242,13 +269,20 @@ def _is_impossible(name: bytes) -> bool:
 
 def _is_gits(part: bytes) -> bool:
     """Whether some file system takes a name for that of git's own folder."""
-    plain = _IGNORED.sub("", part.decode(errors="replace")).split(":")[0].rstrip(". ").casefold()
-    return plain in (".git", "git~1")
+    plain = _plain(part.decode(errors="replace"))
+    return plain == ".git" or _SHORT_NAME_OF_GIT.fullmatch(plain) is not None
 
 
 def _folded(path: bytes) -> str:
-    text = unicodedata.normalize("NFC", path.decode(errors="surrogateescape"))
-    return unicodedata.normalize("NFC", text.casefold())
+    """Return what all names have in common that some file system takes for this one."""
+    return "/".join(_plain(part) for part in path.decode(errors="surrogateescape").split("/"))
+
+
+def _plain(part: str) -> str:
+    text = unicodedata.normalize("NFD", _IGNORED.sub("", part))
+    # NTFS leaves out dots and spaces at the end, and takes what follows a colon for a stream of the file.
+    text = text.split(":")[0].rstrip(". ") or text
+    return unicodedata.normalize("NFD", _IGNORED.sub("", text.casefold()))
 
 
 def _shown(name: bytes) -> str:

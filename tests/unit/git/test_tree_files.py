@@ -1,4 +1,4 @@
-"""Files leave a commit in one way only: from a server, from a local repository, whoever wrote it."""
+"""Files leave a commit in one way only: from a server and from a local repository, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ REFUSED: Mapping[str, tuple[Entries, str]] = {
     "git's own folder on Windows": ([(b"GIT~1", FOLDER, [(b"config", FILE, b"x")])], IMPOSSIBLE),
     "git's own folder with a dot": ([(b".git. ", FOLDER, [(b"config", FILE, b"x")])], IMPOSSIBLE),
     "git's own folder on macOS": ([(".g\u200cit".encode(), FOLDER, [(b"a", FILE, b"x")])], IMPOSSIBLE),
+    "git's short name after it is taken": ([(b"git~2", FOLDER, [(b"config", FILE, b"x")])], IMPOSSIBLE),
+    "git's own folder as a stream": (
+        [(b".git::$INDEX_ALLOCATION", FOLDER, [(b"config", FILE, b"x")])],
+        IMPOSSIBLE,
+    ),
+    "git's own folder with an invisible sign": (
+        [(".gi\u2060t".encode(), FOLDER, [(b"config", FILE, b"x")])],
+        IMPOSSIBLE,
+    ),
+    "a file named like git's own folder": ([(b".GIT", FILE, b"gitdir: /tmp/x")], IMPOSSIBLE),
+    "a link named like git's own folder": ([(b".git", LINK, b"a"), (b"a", FILE, b"x")], IMPOSSIBLE),
+    "a name that climbs out on Windows": ([(b"..\\..\\x.py", FILE, b"x")], IMPOSSIBLE),
+    "git's own folder in a name on Windows": ([(b"a\\.git\\config", FILE, b"x")], IMPOSSIBLE),
+    "an absolute name on Windows": ([(b"\\x.py", FILE, b"x")], IMPOSSIBLE),
+    "a drive": ([(b"C:\\x.py", FILE, b"x")], IMPOSSIBLE),
+    "a drive without a path": ([(b"c:x.py", FILE, b"x")], IMPOSSIBLE),
     "git's own folder below": ([(b"a", FOLDER, [(b".git", FOLDER, [(b"x", FILE, b"x")])])], IMPOSSIBLE),
     "a name that is too long": ([(b"x" * 256, FILE, b"x")], IMPOSSIBLE),
     "a path that is too long": (
@@ -53,6 +69,22 @@ REFUSED: Mapping[str, tuple[Entries, str]] = {
         [(b"A", FOLDER, [(b"x", FILE, b"")]), (b"a", FOLDER, [(b"y", FILE, b"")])],
         ONE_FILE,
     ),
+    "two names, one with an invisible sign": (
+        [(b"a.py", FILE, b""), ("a\u2060.py".encode(), FILE, b"")],
+        ONE_FILE,
+    ),
+    "two names, one with a dot at its end": ([(b"a.py", FILE, b""), (b"a.py.", FILE, b"")], ONE_FILE),
+    "two names, one with a space at its end": (
+        [(b"d ", FOLDER, [(b"x", FILE, b"")]), (b"d", FILE, b"")],
+        ONE_FILE,
+    ),
+    "two names, one a stream of the other": ([(b"ab.py", FILE, b""), (b"ab.py:x", FILE, b"")], ONE_FILE),
+    "two spellings of a sharp s": ([("\xdf".encode(), FILE, b""), (b"SS", FILE, b"")], ONE_FILE),
+    "two spellings of a k": ([(b"K", FILE, b""), ("\u212a".encode(), FILE, b"")], ONE_FILE),
+    "two spellings of a syllable": (
+        [("\uac00".encode(), FILE, b""), ("\u1100\u1161".encode(), FILE, b"")],
+        ONE_FILE,
+    ),
     "a file that is a folder": ([(b"a", FILE, b"1"), (b"a", FOLDER, [(b"b", FILE, b"2")])], ONE_FILE),
     "a folder that is a file": ([(b"a", FOLDER, [(b"b", FILE, b"2")]), (b"a", FILE, b"1")], ONE_FILE),
     "a link and a file of one name": ([(b"a", LINK, b"b"), (b"a", FILE, b"1"), (b"b", FILE, b"2")], ONE_FILE),
@@ -65,6 +97,23 @@ REFUSED: Mapping[str, tuple[Entries, str]] = {
     "an empty link": ([(b"a", LINK, b"")], LEADS_OUT),
     "a link with a NUL": ([(b"a", LINK, b"b\0c"), (b"b", FILE, b"")], LEADS_OUT),
     "a link out by way of a link": ([(b"a", LINK, b"b"), (b"b", LINK, b"../x")], LEADS_OUT),
+    "a link out and in again": ([(b"a", LINK, b"../repo/b"), (b"b", FILE, b"x")], LEADS_OUT),
+    "a long chain that leads out": (
+        [
+            *((b"%d" % number, LINK, b"%d" % (number + 1)) for number in range(5)),
+            (b"5", LINK, b"/etc/passwd"),
+        ],
+        LEADS_OUT,
+    ),
+    "a chain that is too long": (
+        [*((b"%02d" % number, LINK, b"%02d" % (number + 1)) for number in range(20)), (b"20", FILE, b"x")],
+        NO_FILE,
+    ),
+    "a link through a link to a folder": (
+        [(b"a", LINK, b"d/x"), (b"d", LINK, b"e"), (b"e", FOLDER, [(b"x", FILE, b"1")])],
+        NO_FILE,
+    ),
+    "a submodule below": ([(b"d", FOLDER, [(b"sub", SUBMODULE, "1" * 40)])], "is a submodule"),
     "a link to itself": ([(b"a", LINK, b"a")], NO_FILE),
     "links in a circle": ([(b"a", LINK, b"b"), (b"b", LINK, b"a")], NO_FILE),
     "a link to nothing": ([(b"a", LINK, b"b")], NO_FILE),
@@ -88,6 +137,16 @@ WRITTEN: Mapping[str, tuple[Entries, dict[str, bytes]]] = {
         {name: name.encode() for name in ODD_NAMES},
     ),
     "a name that is no text": ([(b"\xff", FILE, b"1")], {"\udcff": b"1"}),
+    "sources without their byte code": (
+        [
+            (b"__pycache__", FOLDER, [(b"a.cpython-311.pyc", FILE, b"evil"), (b"b.py", FILE, b"evil")]),
+            (b"a.py", FILE, b"1"),
+            (b"b.PYC", FILE, b"evil"),
+            (b"d", FOLDER, [(b"__PyCache__", FOLDER, [(b"x", FILE, b"evil")]), (b"e.pyo", FILE, b"evil")]),
+            (b"pyc", FILE, b"2"),
+        ],
+        {"a.py": b"1", "pyc": b"2"},
+    ),
     "an old mode": ([(b"a", b"100664", b"1")], {"a": b"1"}),
     "one content many times": (
         [(f"{number:03}".encode(), FILE, b"x") for number in range(50)],
@@ -118,8 +177,21 @@ def write_tree(bare: Path, entries: Entries) -> str:
 
 def random_entries(draw: random.Random, depth: int = 0) -> Entries:
     """Return a tree of mostly harmless names, with a chance of everything else."""
-    names = [b"a", b"b.py", b"c", b"\xc3\xa4", b"A", b"..", b".git", b"x/../y", b"x/y"]
-    weights = [30, 30, 30, 5, 2, 1, 1, 1, 3]
+    names = [
+        b"a",
+        b"b.py",
+        b"c",
+        b"\xc3\xa4",
+        b"A",
+        b"..",
+        b".git",
+        b"x/../y",
+        b"x/y",
+        b"c.pyc",
+        b"c.",
+        b"d\\..",
+    ]
+    weights = [30, 30, 30, 5, 2, 1, 1, 1, 3, 3, 1, 1]
     entries: Entries = []
     for name in draw.choices(names, weights, k=draw.randrange(1, 4)):
         kind = draw.choices([FILE, LINK, FOLDER, SUBMODULE], [60, 15, 24, 1])[0]
@@ -173,6 +245,7 @@ def outcome(source: Commits | LocalRepository, sha: str, home: Path) -> str | di
         return str(error)
     assert not [path for path in home.rglob("*") if path.is_symlink()]
     assert all(path.is_relative_to(out) or path == out.parent for path in home.rglob("*"))
+    assert len({path.stat().st_mtime for path in out.rglob("*") if path.is_file()}) < 2
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
@@ -269,6 +342,18 @@ def test_a_missing_content_is_named(clone: Clone, tmp_path: Path) -> None:
     (clone.bare / "objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(BadInputError, match=f"the content {blob} of commit {sha} is missing"):
         LocalRepository(clone.bare).export(sha, "", tmp_path / "out")
+
+
+def test_a_commit_is_what_its_hash_names_also_where_objects_are_replaced(
+    clone: Clone, shas: dict[str, str], tmp_path: Path
+) -> None:
+    sha = shas["files and folders"]
+    clone.serve("update-ref", f"refs/replace/{sha}", shas["odd names"])
+    try:
+        found = outcome(LocalRepository(clone.bare), sha, tmp_path)
+    finally:
+        clone.serve("update-ref", "-d", f"refs/replace/{sha}")
+    assert found == WRITTEN["files and folders"][1]
 
 
 def test_the_command_refuses_it_as_well(

@@ -49,8 +49,6 @@ def diff_commits(
     with tempfile.TemporaryDirectory(prefix="feature-diff-") as place:
         if allowed_signers:
             repository.require_signatures(before, after, path, allowed_signers, Path(place) / "signers")
-        if repository.tree(before, path) == repository.tree(after, path):
-            return Diff()
         folders = {}
         for side, revision, commit in zip(("old", "new"), (old, new), commits, strict=True):
             folder = Path(place).resolve() / side
@@ -61,10 +59,10 @@ def diff_commits(
 
 def diff_folders(folders: dict[str, Path]) -> Diff:
     """Return how the definitions of two folders differ; the keys name them in errors."""
-    from feature_ops.feast.diff.same_code import same_code
+    from feature_ops.feast.diff.inputs import same_inputs
 
     (old, before), (new, after) = folders.items()
-    if same_code(before, after):
+    if same_inputs(before, after):
         return Diff()
     from feature_ops.feast.diff.compare import compare
     from feature_ops.feast.diff.loading import load

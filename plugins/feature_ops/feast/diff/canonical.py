@@ -39,9 +39,9 @@ def canonical(message: Any, function: Mapping[str, Any] | None = None) -> dict[s
     Return an object's canonical data.
 
     :param message: Feast's protobuf message of an object, e.g. of a feature view.
-    :param function: what the process that loaded the object knows about its function
-        (:func:`feature_ops.feast.diff.function_code.describe_function`); without it the function's
-        text in the message must do.
+    :param function: what the process that loaded the object reports about its function
+        (:func:`feature_ops.feast.diff.function_code.describe_function`). It can only add to what the message
+        says: the text of the function is always the message's own.
     """
     spec = message.spec if "spec" in message.DESCRIPTOR.fields_by_name else message
     data = _plain(spec)
@@ -51,7 +51,7 @@ def canonical(message: Any, function: Mapping[str, Any] | None = None) -> dict[s
         deprecated = data.pop("user_defined_function")
         data.setdefault("feature_transformation", {"user_defined_function": deprecated})
     if function is not None and "user_defined_function" in data.get("feature_transformation", {}):
-        known = {key: function[key] for key in ("source", "uses", "code") if key in function}
+        known = {key: function[key] for key in ("uses", "code") if key in function}
         data["feature_transformation"]["user_defined_function"].update(known)
     if "version" in data:
         data["version"] = _version(data["version"])

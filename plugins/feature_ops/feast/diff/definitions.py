@@ -59,6 +59,10 @@ class Definitions:
             for name, data in self.of_kind(kind).items():
                 yield kind, name, data
 
+    def digest(self) -> str:
+        """Return a hash (hex) over all of it, messages included."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON-able data."""
         return {
@@ -86,6 +90,42 @@ class Definitions:
         return cls(
             str(content["project"]), content["objects"], protos, tuple(map(str, content["incomplete"]))
         )
+
+
+def first_difference(first: Definitions, second: Definitions) -> str:
+    """
+    Return where two readings of one repository differ; empty if they do not.
+
+    :return: the object, and the path of the field in it.
+    """
+    if first.project != second.project:
+        return "the name of the project differs"
+    for kind in KINDS:
+        one, other = first.of_kind(kind), second.of_kind(kind)
+        for name in sorted({*one, *other}):
+            if name not in one or name not in other:
+                return f"{kind} {name} is defined in one of two readings only"
+            path = different_field(one[name], other[name])
+            if path is not None:
+                return f"{kind} {name}: {path or 'its content'} differs between two readings"
+    if bool(first.incomplete) != bool(second.incomplete):
+        return f"in one of two readings only, {(first.incomplete or second.incomplete)[0]}"
+    return ""
+
+
+def different_field(one: Any, other: Any, path: str = "") -> str | None:
+    """Return the path of the first field in which two values differ, None if they are equal."""
+    if one == other:
+        return None
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            inner = f"{path}.{key}" if path else str(key)
+            if key not in one or key not in other:
+                return inner
+            found = different_field(one[key], other[key], inner)
+            if found is not None:
+                return found
+    return path
 
 
 def service_hash(definitions: Definitions, service_name: str) -> str:

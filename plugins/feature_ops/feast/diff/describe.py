@@ -22,78 +22,22 @@ from feature_ops.feast.diff.kinds import (
     ON_DEMAND_FEATURE_VIEW,
     PERMISSION,
     PROJECT,
-    SAVED_DATASET,
     STREAM_FEATURE_VIEW,
-    VALIDATION_REFERENCE,
     VIEWS,
 )
+from feature_ops.feast.diff.messages import DUMMY_ENTITY, message_class, reduce, spec_of
 
-# An entity that Feast adds to what has none.
-_DUMMY_ENTITY = "__dummy"
-# Makes an unnamed copy of what is asked of an on-demand view's caller.
-_INTERNAL_SOURCE = "__input_schema__"
 _UNKNOWN_TYPES = ("", "INVALID")
 
 
-def message_class(kind: str) -> Any:
-    """Return the class of Feast's protobuf message for a kind of object."""
-    from feast.protos.feast.core import (
-        DataSource_pb2,
-        Entity_pb2,
-        FeatureService_pb2,
-        FeatureView_pb2,
-        LabelView_pb2,
-        OnDemandFeatureView_pb2,
-        Permission_pb2,
-        Project_pb2,
-        SavedDataset_pb2,
-        StreamFeatureView_pb2,
-        ValidationProfile_pb2,
-    )
-
-    return {
-        PROJECT: Project_pb2.Project,
-        DATA_SOURCE: DataSource_pb2.DataSource,
-        ENTITY: Entity_pb2.Entity,
-        FEATURE_VIEW: FeatureView_pb2.FeatureView,
-        ON_DEMAND_FEATURE_VIEW: OnDemandFeatureView_pb2.OnDemandFeatureView,
-        STREAM_FEATURE_VIEW: StreamFeatureView_pb2.StreamFeatureView,
-        LABEL_VIEW: LabelView_pb2.LabelView,
-        FEATURE_SERVICE: FeatureService_pb2.FeatureService,
-        PERMISSION: Permission_pb2.Permission,
-        SAVED_DATASET: SavedDataset_pb2.SavedDataset,
-        VALIDATION_REFERENCE: ValidationProfile_pb2.ValidationReference,
-    }[kind]
-
-
 def serialize(kind: str, feast_object: Any) -> SerializedObject:
-    """Return a Feast object as its protobuf message, without what only a registry knows (``meta``)."""
+    """Return a Feast object as the protobuf message of its definition, see :func:`~.messages.reduce`."""
     message = feast_object.to_proto()
-    _clear_meta(message)
-    if kind == STREAM_FEATURE_VIEW:
-        _without_columns(message.spec)
     if kind == DATA_SOURCE:
         kind_of_source = type(feast_object)
         message.data_source_class_type = f"{kind_of_source.__module__}.{kind_of_source.__name__}"
-    return SerializedObject(kind, str(feast_object.name), message.SerializeToString(deterministic=True))
-
-
-def _without_columns(spec: Any) -> None:
-    # Feast lists the entities' columns among a stream view's features, too, and reads them back as such.
-    columns = {column.name for column in spec.entity_columns}
-    features = [feature for feature in spec.features if feature.name not in columns]
-    del spec.features[:]
-    spec.features.extend(features)
-
-
-def _clear_meta(message: Any) -> None:
-    if "meta" in message.DESCRIPTOR.fields_by_name:
-        message.ClearField("meta")
-    for field, value in message.ListFields():
-        if field.message_type is None or field.message_type.GetOptions().map_entry:
-            continue
-        for part in value if field.is_repeated else (value,):
-            _clear_meta(part)
+    reduce(kind, message)
+    return SerializedObject(kind, str(spec_of(message).name), message.SerializeToString(deterministic=True))
 
 
 def describe(
@@ -109,9 +53,9 @@ def describe(
     :param project: name of Feast's project.
     :param functions: name of a view → what is known about its function beyond its text.
     :param incomplete: why they can't be applied as they are, in words.
-    :raises ValueError: if a message is not what its kind says, or if two objects share a name.
+    :raises ValueError: if a message is not what its kind says, or if two objects of a kind share a name.
     """
-    kept = tuple(item for item in protos if not _is_internal(item))
+    kept = tuple(protos)
     objects: dict[str, dict[str, Any]] = {}
     for item in kept:
         try:
@@ -136,7 +80,7 @@ def describe_registry(registry: Any, project: str) -> Definitions:
     protos = [
         serialize(kind, item) for kind, items in _registered(registry, project).items() for item in items
     ]
-    return describe(project, protos)
+    return describe(project, [item for item in protos if (item.kind, item.name) != (ENTITY, DUMMY_ENTITY)])
 
 
 def _registered(registry: Any, project: str) -> dict[str, list[Any]]:
@@ -154,10 +98,6 @@ def _registered(registry: Any, project: str) -> dict[str, list[Any]]:
     }
 
 
-def _is_internal(item: SerializedObject) -> bool:
-    return item.name == _DUMMY_ENTITY or item.name.startswith(_INTERNAL_SOURCE)
-
-
 def _each_once(protos: tuple[SerializedObject, ...]) -> tuple[SerializedObject, ...]:
     found = {(item.kind, item.name): item for item in protos}
     return tuple(sorted(found.values(), key=lambda item: (KINDS.index(item.kind), item.name)))
@@ -170,7 +110,7 @@ def _say_join_keys(objects: dict[str, dict[str, Any]]) -> None:
         for view in objects.get(kind, {}).values():
             columns = view.pop("entity_columns", {})
             keys = {name: column["type"] for name, column in columns.items()}
-            view["entities"] = [name for name in view.get("entities", []) if name != _DUMMY_ENTITY]
+            view["entities"] = [name for name in view.get("entities", []) if name != DUMMY_ENTITY]
             for name in view["entities"]:
                 entity = entities.get(name, {})
                 join_key = entity.get("join_key", name)

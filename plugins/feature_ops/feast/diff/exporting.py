@@ -1,4 +1,4 @@
-"""Takes a folder out of a commit of a local repository, by git's plumbing: no work tree is touched."""
+"""Export a folder of a commit of a local repository, by git's plumbing: no work tree is touched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feature_ops.git.command import Git
 from feature_ops.git.signatures.allowed_signers import AllowedSigners
 from feature_ops.git.signatures.graph import CommitGraph
 from feature_ops.git.signatures.policy import Span, refuse_unsigned
-from feature_ops.git.tree_files import TreeFiles, folder_hash
+from feature_ops.git.tree_files import TreeFiles
 
 
 class LocalRepository:
@@ -36,13 +36,6 @@ class LocalRepository:
                 "(in CI: check out with the whole history)"
             )
         return output.decode().strip()
-
-    def tree(self, commit: str, path: str) -> str:
-        """Return the hash of a folder in a commit: equal hashes, equal content."""
-        tree = folder_hash(self._git, _inner(path), commit)
-        if tree is None:
-            raise BadInputError(f"commit {commit[:10]} has no folder {path!r}: say with --path where it is")
-        return tree
 
     def require_signatures(
         self, old: str, new: str, path: str, allowed_signers: Sequence[Path], scratch: Path

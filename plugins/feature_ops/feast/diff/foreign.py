@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from feature_ops.feast.diff import kinds
+from feature_ops.feast.diff.conditions import impose
 from feature_ops.feast.diff.confinement import READABLE, limit_resources, make_room, refuse
 
 
@@ -34,7 +35,7 @@ def answer_for(request: dict[str, Any], answer: int, output: int, trace: int) ->
     Load one folder and write the answer.
 
     :param request: ``path`` and ``project`` (what ``feature_store.yaml`` calls it; may be empty) of the
-        folder, ``scratch``, ``packages`` and ``limits``.
+        folder, ``scratch``, ``packages``, ``limits`` and ``conditions``.
     :param answer: file descriptor for the answer, a JSON document.
     :param output: file descriptor that takes what the code prints.
     :param trace: file descriptor that takes the place of a crash, or of SIGUSR1.
@@ -47,10 +48,13 @@ def answer_for(request: dict[str, Any], answer: int, output: int, trace: int) ->
     tempfile.tempdir = str(scratch)
     os._exit = _refuse_to_end  # type: ignore[assignment]
     sys.dont_write_bytecode = True
+    # Byte code that lies next to a source file is never looked for.
+    sys.pycache_prefix = str(scratch / "bytecode")
     limit_resources(**request["limits"])
     missing = refuse([*READABLE, *_packages(request), folder], scratch, parent=request["parent"])
     os.chdir(folder)
     sys.path.append(str(folder))
+    impose(request["conditions"])
     try:
         found = {**_definitions(folder, request["project"]), "open": missing}
     except BaseException as error:  # what a repository raises may be anything
@@ -134,7 +138,8 @@ def _by_kind(contents: Any) -> dict[str, list[Any]]:
     return {
         kinds.PROJECT: contents.projects,
         kinds.DATA_SOURCE: contents.data_sources,
-        kinds.ENTITY: contents.entities,
+        # Feast itself adds the last one, for views without entities.
+        kinds.ENTITY: contents.entities[:-1],
         kinds.FEATURE_VIEW: contents.feature_views,
         kinds.ON_DEMAND_FEATURE_VIEW: contents.on_demand_feature_views,
         kinds.STREAM_FEATURE_VIEW: contents.stream_feature_views,
@@ -152,6 +157,8 @@ def _complete(contents: Any) -> Iterator[str]:
     """
     from feast.feature_store import _validate_data_sources, _validate_feature_views
 
+    from feature_ops.feast.diff.function_text import stream_function_problem
+
     _validate_feature_views(_views(contents))
     _validate_data_sources(contents.data_sources)
     for view in contents.on_demand_feature_views:
@@ -159,6 +166,7 @@ def _complete(contents: Any) -> Iterator[str]:
         view.infer_features()
         yield from _lost_in_registry(view)
     yield from _not_kept_by_registry(contents)
+    yield from filter(None, map(stream_function_problem, contents.stream_feature_views))
     views = {view.name: view for view in _views(contents)}
     for service in contents.feature_services:
         yield from _complete_service(service, views)
@@ -206,9 +214,16 @@ def _untyped_keys(contents: Any) -> Iterator[str]:
 
 
 def _lost_in_registry(view: Any) -> Iterator[str]:
-    # A registry makes functions of their text alone, in a module of their own: so does who serves them.
+    from feature_ops.feast.diff.describe import serialize
+    from feature_ops.feast.diff.function_text import function_problems
+    from feature_ops.feast.diff.messages import message_class
+
+    item = serialize(kinds.ON_DEMAND_FEATURE_VIEW, view)
+    if list(function_problems([item])):
+        return  # reported for the messages of all views
+    # A registry makes functions of their text alone, in a module of their own. So do readers.
     try:
-        type(view).from_proto(view.to_proto()).infer_features()
+        type(view).from_proto(message_class(item.kind).FromString(item.message)).infer_features()
     except Exception as error:
         yield (
             f"on demand feature view {view.name}: its function fails once it is read back from a registry "

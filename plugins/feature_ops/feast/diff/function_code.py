@@ -18,25 +18,51 @@ from typing import Any
 
 # Code that looks at its own names can't have them changed.
 _LOOKS_AT_NAMES = frozenset({"locals", "vars", "eval", "exec", "dir"})
+# By these, code can read its own docstring, annotations and text.
+_LOOKS_AT_ITSELF = _LOOKS_AT_NAMES | {"getattr", "globals", "compile", "type", "object", "super"}
+_MODULES_THAT_LOOK = frozenset(
+    {"inspect", "sys", "gc", "traceback", "types", "ctypes", "importlib", "linecache"}
+)
 
 
 def normalised_source(text: str) -> str:
-    """Return a function's code in its normal form; text that is no function comes back as it is."""
-    function = _function(textwrap.dedent(text))
+    """
+    Return a function's code in its normal form.
+
+    Text that is no function comes back as it is. Text that holds more than one function comes back whole,
+    only formatted: Feast would execute all of it.
+    """
+    tree = _tree(textwrap.dedent(text))
+    if tree is None:
+        function: _AnyFunction | None = _lambda(text)
+    else:
+        function = _only_function(tree, text)
+        if function is None:
+            return ast.unparse(tree)
     if function is None:
         return text.strip()
     if isinstance(function, ast.Lambda):
         body: list[ast.stmt] = [ast.Return(value=function.body)]
     else:
-        body = _without_docstring(function.body)
+        body = function.body if _looks_at_itself(function) else _without_docstring(function.body)
     arguments = function.args
     for argument in ast.walk(arguments):
-        if isinstance(argument, ast.arg):
+        if isinstance(argument, ast.arg) and _is_plain(argument.annotation):
             argument.annotation = None
     (normal,) = ast.parse("def function(): pass").body
     assert isinstance(normal, ast.FunctionDef)
     normal.args, normal.body = arguments, body
+    if not isinstance(function, ast.Lambda) and not _is_plain(function.returns):
+        normal.returns = function.returns
     return ast.unparse(ast.fix_missing_locations(_with_plain_names(normal)))
+
+
+_AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_PLAIN = (
+    *(ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple, ast.List, ast.BinOp, ast.BitOr),
+    ast.expr_context,
+)
 
 
 def describe_function(function: Any, folder: Path) -> dict[str, Any]:
@@ -65,28 +91,61 @@ def _described(function: FunctionType, folder: Path, seen: set[int]) -> dict[str
     return found
 
 
-def _function(text: str) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+def _tree(text: str) -> ast.Module | None:
     try:
-        tree: ast.AST = ast.parse(text)
-    except SyntaxError:
-        return _lambda(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not _decorates(
-            tree, node
-        ):
-            return node
-    return None
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
-def _decorates(tree: ast.AST, node: ast.AST) -> bool:
-    """Whether a function is only an argument of another function's decorator."""
-    decorators = (
-        decorator
-        for parent in ast.walk(tree)
-        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef)
-        for decorator in parent.decorator_list
-    )
-    return any(node is part for decorator in decorators for part in ast.walk(decorator))
+def _only_function(tree: ast.Module, text: str) -> _AnyFunction | None:
+    """Return the one function that a text defines, None if it does more than that."""
+    if len(tree.body) != 1:
+        return None
+    statement = tree.body[0]
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        # Parsed again as Feast executes it, since indentation counts within strings.
+        executed = "".join(text.splitlines(keepends=True)[statement.lineno - 1 :]).lstrip()
+        again = _tree(executed)
+        return again.body[0] if again and _is_function(again.body) else None  # type: ignore[return-value]
+    lambdas = [node for node in ast.walk(statement) if isinstance(node, ast.Lambda)]
+    defined = any(isinstance(node, _DEFINITIONS) for node in ast.walk(statement))
+    return lambdas[0] if len(lambdas) == 1 and not defined else None
+
+
+def _is_function(body: list[ast.stmt]) -> bool:
+    return len(body) == 1 and isinstance(body[0], ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _is_plain(annotation: ast.expr | None) -> bool:
+    """Whether evaluating an annotation can only look up types, so that it decides nothing."""
+    if annotation is None:
+        return True
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        # Feast evaluates it as well.
+        inner = _tree(annotation.value)
+        return inner is not None and all(
+            isinstance(one, ast.Expr) and _is_plain(one.value) for one in inner.body
+        )
+    return all(isinstance(node, _PLAIN) for node in ast.walk(annotation))
+
+
+def _looks_at_itself(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether code could read its own docstring."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node.id in {*_LOOKS_AT_ITSELF, function.name}:
+            return True
+        if isinstance(node, ast.Attribute) and node.attr.startswith("__"):
+            return True
+        if isinstance(node, ast.Import | ast.ImportFrom) and _MODULES_THAT_LOOK & set(_modules(node)):
+            return True
+    return False
+
+
+def _modules(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(node, ast.ImportFrom):
+        yield (node.module or "").split(".")[0]
+    yield from (alias.name.split(".")[0] for alias in node.names)
 
 
 def _lambda(text: str) -> ast.Lambda | None:

@@ -1,38 +1,40 @@
 """
-Loads feature repositories without trusting them: their code runs in a confined process.
+Load feature repositories without trusting them: their code runs in a sandbox, twice.
 
-:func:`load` is what callers use; ``docs/diff.md`` says what the confinement promises.
+:func:`load` is what callers use. ``docs/diff.md`` says what the sandbox promises.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 import re
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from feature_ops.exceptions import BadInputError, FeatureOpsError
-from feature_ops.feast.diff.answers import read_results
-from feature_ops.feast.diff.definitions import Definitions
+from feature_ops.exceptions import BadInputError
+from feature_ops.feast.diff.conditions import CONDITIONS
+from feature_ops.feast.diff.definitions import Definitions, first_difference
+from feature_ops.feast.diff.inputs import copy_inputs
+from feature_ops.feast.diff.readings import run_readings
 from feature_ops.feast.diff.verdict import printable
 from feature_ops.masking import environment_secrets
 from feature_ops.sandbox.features import log_missing
 
 _PACKAGES = Path(__file__).parents[3]
-_SANDBOX = Path(__file__).with_name("sandbox.py")
 _START_SECONDS = 120.0
 _OUTPUT_LINES, _OUTPUT_LENGTH = 5, 500
 _MAX_CONFIGURATION = 1 << 20
 # SIGSYS on Linux: the filter ended the process.
 _FORBIDDEN_CALL = "signal 31"
+
+_REMEDY = (
+    "Definitions may not depend on time, random numbers, the machine, the order of sets or directories, or "
+    "the folder that they are read from: use constants"
+)
+# Limits that a slow machine reaches in one of two readings.
+_OF_THE_MACHINE = ("did not end within", "MiB of memory")
 
 _REASONS = {
     "EndedItselfError": "{text}: let it define objects only",
@@ -43,7 +45,6 @@ _REASONS = {
     "NothingDefinedError": "no file in it defines a Feast object: is it the folder of a feature repository?",
     "objects": "{text}",
 }
-_LOG = logging.getLogger(__name__)
 
 
 class DefinitionsError(BadInputError):
@@ -92,24 +93,80 @@ def try_load(
     from feature_ops.settings import get_settings
 
     limits = limits or Limits()
+    projects = {label: _project(label, folder) for label, folder in folders.items()}
     with tempfile.TemporaryDirectory(prefix="feature-definitions-") as scratch:
-        request = {
+        readings = [
+            _Reading(Path(scratch, str(number)), conditions, folders)
+            for number, conditions in enumerate(CONDITIONS)
+        ]
+        required = get_settings().sandbox_required
+        requests = [reading.request(projects, limits, required) for reading in readings]
+        answers = run_readings(requests, _START_SECONDS + limits.seconds * len(folders))
+        for label in folders:
+            log_missing(answers[0][label].get("open"))
+        return {
+            label: _agreed(
+                label,
+                *(
+                    _result(label, reading.with_relative_paths(answer[label], label), limits)
+                    for reading, answer in zip(readings, answers, strict=True)
+                ),
+            )
+            for label in folders
+        }
+
+
+def _agreed(
+    label: str, first: Definitions | DefinitionsError, second: Definitions | DefinitionsError
+) -> Definitions | DefinitionsError:
+    """Return what both readings of a repository have in common: all of it, or an error."""
+    if isinstance(first, DefinitionsError):
+        return first
+    if isinstance(second, DefinitionsError):
+        if any(words in str(second) for words in _OF_THE_MACHINE):
+            return second
+        told = str(second).removeprefix(f"{label}: ")
+        return DefinitionsError(f"{label}: not deterministic: the second reading failed: {told}. {_REMEDY}")
+    found = first_difference(first, second)
+    return DefinitionsError(f"{label}: not deterministic: {_clean(found)}. {_REMEDY}") if found else first
+
+
+class _Reading:
+    """
+    One of the two readings of all folders.
+
+    :param scratch: a folder of its own, made here.
+    :param conditions: one of :data:`feature_ops.feast.diff.conditions.CONDITIONS`.
+    """
+
+    def __init__(self, scratch: Path, conditions: Mapping[str, Any], folders: Mapping[str, Path]) -> None:
+        self.scratch, self.conditions = scratch, conditions
+        self.copies = {label: scratch / f"repository{number}" for number, label in enumerate(folders)}
+        scratch.mkdir()
+        for label, copy in self.copies.items():
+            copy_inputs(folders[label].resolve(), copy, conditions["now"])
+
+    def request(self, projects: Mapping[str, str], limits: Limits, required: Sequence[str]) -> dict[str, Any]:
+        """
+        Return what the process is to read.
+
+        :param required: features of the sandbox without which no code is to run.
+        """
+        return {
             "packages": str(_PACKAGES),
             "folders": {
-                label: {"path": str(folder.resolve()), "project": _project(label, folder)}
-                for label, folder in folders.items()
+                label: {"path": str(copy.resolve()), "project": projects[label]}
+                for label, copy in self.copies.items()
             },
             "limits": asdict(limits),
-            "scratch": scratch,
-            "required": list(get_settings().sandbox_required),
+            "scratch": str(self.scratch),
+            "conditions": dict(self.conditions),
+            "required": list(required),
         }
-        answer = _ask(request, scratch, _START_SECONDS + limits.seconds * len(folders))
-    for label in folders:
-        log_missing(answer[label].get("open"))
-    return {
-        label: _result(label, _with_relative_paths(answer[label], folder, scratch), limits)
-        for label, folder in folders.items()
-    }
+
+    def with_relative_paths(self, answer: Mapping[str, Any], label: str) -> dict[str, Any]:
+        """Return an answer without the paths of this reading's folders."""
+        return _with_relative_paths(answer, self.copies[label], str(self.scratch))
 
 
 def _with_relative_paths(answer: Mapping[str, Any], folder: Path, scratch: str) -> dict[str, Any]:
@@ -145,68 +202,13 @@ def _project(label: str, folder: Path) -> str:
         return ""
     try:
         content = yaml.safe_load(file.read_bytes()[:_MAX_CONFIGURATION])
-    except (yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # a tag, a date or a number may raise anything
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise DefinitionsError(f"{label}: feature_store.yaml{line} is not YAML: correct it") from None
-    name = str(content.get("project") or "") if isinstance(content, dict) else ""
-    # Then the repository's own Project object must say it.
-    return "" if "$" in name else name
-
-
-def _ask(request: dict[str, Any], scratch: str, seconds: float) -> Mapping[str, Any]:
-    """Run the process that reads definitions, and return what it answers for each label."""
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
-        lifeline, held = os.pipe()
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-B", str(_SANDBOX), str(answer.fileno()), str(lifeline)],
-            env=_environment(scratch),
-            cwd=scratch,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=[answer.fileno(), lifeline],
-            start_new_session=True,
-        )
-        try:
-            child.communicate(json.dumps(request).encode(), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise FeatureOpsError(
-                f"the definitions were not read within {seconds:.0f} s: is this machine overloaded?"
-            ) from None
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-            os.close(lifeline)
-            os.close(held)
-        return _answer(answer, errors, request["folders"])
-
-
-def _answer(answer: IO[bytes], errors: IO[bytes], labels: Collection[str]) -> Mapping[str, Any]:
-    answer.seek(0)
-    errors.seek(0)
-    try:
-        return read_results(answer.read(), labels)
-    except ValueError:
-        last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise FeatureOpsError(
-            f"the process that reads definitions failed: {''.join(last) or 'it was killed'}"
-        ) from None
-
-
-def _environment(scratch: str) -> dict[str, str]:
-    return {
-        "PATH": os.defpath,
-        "HOME": scratch,
-        "TMPDIR": scratch,
-        # Whoever asks for the user's name otherwise looks into /etc.
-        "USER": "nobody",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        # Feast otherwise reports its use over the network.
-        "FEAST_USAGE": "False",
-    }
+    name = content.get("project") if isinstance(content, dict) else None
+    # Else the repository's own Project object must say it. Aliases can make anything but text very large.
+    return name if isinstance(name, str) and "$" not in name else ""
 
 
 def _result(label: str, answer: Mapping[str, Any], limits: Limits) -> Definitions | DefinitionsError:

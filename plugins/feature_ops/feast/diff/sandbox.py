@@ -1,5 +1,5 @@
 """
-The process in which a repository's code runs; started by path, by :mod:`feature_ops.feast.diff.loading`.
+The process in which a repository's code runs; started by path, by :mod:`feature_ops.feast.diff.readings`.
 
 It imports Feast once, then forks once per folder. The fork confines itself, runs the repository's
 code and answers with protobuf messages; this process, which never runs that code, turns them into
@@ -95,7 +95,7 @@ def _load(folder: dict[str, str], request: dict[str, Any], lifeline: int) -> dic
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        judged = _judged(text, stopped, status)
+        judged = _judged(text, stopped, status, folder["project"])
         if judged.get("error", {}).get("kind") == "ended":
             judged["error"].update(_place(trace, folder["path"]))
         return {**judged, "output": _tail(output)}
@@ -132,7 +132,10 @@ def _read(pipe: int, lifeline: int, deadline: float, uses_too_much: Callable[[],
             ready = select.select([file.fileno(), lifeline], [], [], max(0.0, min(left, _CHECK_SECONDS)))[0]
             if lifeline in ready:
                 # Nobody waits for the answer any more, or will clean up. The fork ends with this process.
-                shutil.rmtree(Path.cwd(), ignore_errors=True)
+                scratch = Path.cwd()
+                shutil.rmtree(scratch, ignore_errors=True)
+                with suppress(OSError):  # not empty until the last of the processes has removed its own
+                    scratch.parent.rmdir()
                 os.killpg(0, signal.SIGKILL)
             if stopped := uses_too_much() or ("late" if left <= 0 else ""):
                 return b"", stopped
@@ -154,7 +157,7 @@ def _ask_where(child: int, trace: IO[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _judged(text: bytes, stopped: str, status: int) -> dict[str, Any]:
+def _judged(text: bytes, stopped: str, status: int, project: str) -> dict[str, Any]:
     if stopped:
         return {"error": {"kind": "ended", "text": stopped}}
     if len(text) > _MAX_ANSWER:
@@ -163,10 +166,10 @@ def _judged(text: bytes, stopped: str, status: int) -> dict[str, Any]:
         signalled = os.WIFSIGNALED(status)
         number = os.WTERMSIG(status) if signalled else os.WEXITSTATUS(status)
         return {"error": {"kind": "ended", "text": f"{'signal' if signalled else 'exit code'} {number}"}}
-    return _read_answer(text)
+    return _read_answer(text, project)
 
 
-def _read_answer(text: bytes) -> dict[str, Any]:
+def _read_answer(text: bytes, project: str) -> dict[str, Any]:
     from feature_ops.feast.diff.answers import NotAnAnswerError, read_answer
 
     try:
@@ -176,19 +179,40 @@ def _read_answer(text: bytes) -> dict[str, Any]:
     if "error" in answer:
         return answer
     try:
-        return {"definitions": _definitions(answer), "open": answer["open"]}
+        return {"definitions": _definitions(answer, project), "open": answer["open"]}
     except Exception as error:  # of Feast, protobuf or describe: the messages may be anything
         return {"error": {"kind": "objects", "text": str(error)[:_TAIL] or type(error).__name__}}
 
 
-def _definitions(found: dict[str, Any]) -> dict[str, Any]:
+def _definitions(found: dict[str, Any], project: str) -> dict[str, Any]:
+    """
+    Derive the definitions from the messages of a fork, which may hold anything.
+
+    :param project: what ``feature_store.yaml`` calls the project; empty if it does not say.
+    """
     from feature_ops.feast.diff.definitions import Definitions
     from feature_ops.feast.diff.describe import describe
+    from feature_ops.feast.diff.function_text import function_problems
+    from feature_ops.feast.diff.messages import InconsistentMessageError, check_messages
 
     read = Definitions.from_json({**found, "objects": {}})
+    if project not in ("", read.project):
+        raise InconsistentMessageError(f"it names the project {read.project!r}, not {project!r}")
+    check_messages(read.project, read.protos)
+    incomplete = (*read.incomplete, *function_problems(read.protos))
     return describe(
-        read.project, read.protos, functions=found["functions"], incomplete=read.incomplete
+        read.project,
+        read.protos,
+        functions={name: _reported(function) for name, function in found["functions"].items()},
+        incomplete=dict.fromkeys(incomplete),
     ).to_json()
+
+
+def _reported(function: dict[str, Any]) -> dict[str, Any]:
+    """Return what a fork reports about a function beyond its text, if it has the right shape."""
+    if not isinstance(function.get("uses"), dict):
+        return {}
+    return {name: function[name] for name in ("uses", "code") if name in function}
 
 
 def _place(trace: IO[bytes], folder: str) -> dict[str, str]:

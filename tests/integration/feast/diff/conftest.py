@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from feature_ops.feast.diff import sandbox
 from feature_ops.feast.diff.definitions import Definitions
-from feature_ops.feast.diff.describe import describe
 from feature_ops.feast.diff.foreign import collected
 
 #: code of a repository, folder of its file → Feast's own contents of it, and its definitions
@@ -43,12 +43,7 @@ def parse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
             contents = parse_repo(folder)
         finally:
             os.chdir(home)
-        found = collected(contents, folder, "")
-        read = Definitions.from_json({**found, "objects": {}})
-        definitions = describe(
-            read.project, read.protos, functions=found["functions"], incomplete=read.incomplete
-        )
-        return contents, definitions
+        return contents, Definitions.from_json(sandbox._definitions(collected(contents, folder, ""), ""))
 
     yield parsed
     sys.path[:] = path

@@ -94,7 +94,7 @@ def _from_proto(kind: str, message: bytes) -> Any:
     from feast.permissions.permission import Permission
     from feast.project import Project
 
-    from feature_ops.feast.diff.describe import message_class
+    from feature_ops.feast.diff.messages import message_class
 
     classes = {
         "project": Project,
@@ -203,3 +203,29 @@ def test_string_references_are_read_as_what_they_stand_for(parse: Any) -> None:
         "clicks": {"view": "clicks", "features": ["clicks"]},
         "orders": {"view": "orders", "features": ["city"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("rate", "problem"),
+    [
+        ("2", ""),
+        ("VAT", "its function uses VAT of its module, which a registry does not keep"),
+    ],
+)
+def test_the_function_of_a_stream_view_is_made_of_its_text(parse: Any, rate: str, problem: str) -> None:
+    from feature_ops.feast.apply_process import _made
+
+    text = f"def double(rows):\n    return rows * {rate}\n"
+    code = shop.edited(
+        "clicks = StreamFeatureView(\n", f"{text}\nclicks = StreamFeatureView(\n    udf=double,\n"
+    )
+    code = shop.edited("    udf=double,\n", f"    udf=double,\n    udf_string={text!r},\n", code)
+    code = shop.edited('mode="spark"', 'mode="python"', code)
+    found = parse(code)[1]
+    assert any(problem in line for line in found.incomplete if line.startswith("stream")) == bool(problem)
+    (item,) = [item for item in found.protos if item.name == "clicks"]
+    assert b"dill" not in item.message
+    made = _made(item)
+    assert made.udf_string == text
+    if not problem:
+        assert made.udf(3) == 6

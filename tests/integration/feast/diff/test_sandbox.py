@@ -52,7 +52,7 @@ REPOSITORIES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("features.py:3", "ValueError: *** ftp://***@host [31mINFO all is well xxx"),
     ),
     "reads the parent's environment": (
-        "import os\nopen(f'/proc/{os.getppid()}/environ').read()\n",
+        "parent = open('/proc/self/stat').read().split()[3]\nopen(f'/proc/{parent}/environ').read()\n",
         ("features.py:4", "Permission denied"),
     ),
     "reads files": ("open('/etc/passwd').read()\n", ("features.py:3", "Permission denied: /etc/passwd")),
@@ -332,12 +332,13 @@ def test_the_process_ends_when_its_caller_is_killed(tmp_path: Path) -> None:
             deadline = time.monotonic() + 60
             own = f"\\nPPid:\\t{{os.getpid()}}\\n"
             while time.monotonic() < deadline:
-                children = Path(f"/proc/{{os.getpid()}}/task").glob("*/children")
+                children = list(Path(f"/proc/{{os.getpid()}}/task").glob("*/children"))
                 server = next((int(pid) for file in children for pid in file.read_text().split()), None)
                 if server:
                     forked = Path(f"/proc/{{server}}/task/{{server}}/children").read_text().split()
                     if forked:
-                        print(server, *forked, flush=True)
+                        servers = [pid for file in children for pid in file.read_text().split()]
+                        print(*servers, *forked, flush=True)
                         os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(0.05)
         threading.Thread(target=kill, daemon=True).start()
@@ -354,7 +355,7 @@ def test_the_process_ends_when_its_caller_is_killed(tmp_path: Path) -> None:
     )
     assert done.returncode == -9, done.stderr
     left = [int(pid) for pid in done.stdout.split()]
-    assert len(left) == 2
+    assert len(left) == 3
     for pid in left:
         _wait_until_gone(pid)
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -29,7 +29,7 @@ ODD: tuple[Any, ...] = (None, True, 0, -1.5, "", "x", "\ud800", [], [[]], {}, {"
 
 def result(text: bytes) -> Definitions | DefinitionsError:
     """Take an answer of a fork to where callers get it."""
-    judged = json.loads(json.dumps({"shop": {**sandbox._judged(text, False, 0), "output": ""}}))
+    judged = json.loads(json.dumps({"shop": {**sandbox._judged(text, False, 0, ""), "output": ""}}))
     (answer,) = read_results(json.dumps(judged).encode(), ["shop"]).values()
     return loading._result("shop", answer, Limits())
 
@@ -38,7 +38,9 @@ def result(text: bytes) -> Definitions | DefinitionsError:
 def no_feast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the messages as they are, without Feast's protobuf classes."""
     monkeypatch.setattr(
-        sandbox, "_definitions", lambda found: Definitions.from_json({**found, "objects": {}}).to_json()
+        sandbox,
+        "_definitions",
+        lambda found, project: Definitions.from_json({**found, "objects": {}}).to_json(),
     )
 
 
@@ -143,7 +145,7 @@ def test_no_sequence_of_bytes_raises_in_the_caller() -> None:
 def test_whatever_reading_the_objects_raises_is_an_error_of_the_commit(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fails(found: Any) -> Any:
+    def fails(found: Any, project: str) -> Any:
         raise error
 
     monkeypatch.setattr(sandbox, "_definitions", fails)

@@ -59,11 +59,11 @@ def no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_loading")
-def test_a_comment_means_nothing_and_nothing_is_loaded(
+def test_a_document_means_nothing_and_nothing_is_loaded(
     work: Work, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = work.commit({"feature_repo/features.py": "a = 1\n"})
-    new = work.commit({"feature_repo/features.py": "a = 1  # one\n", "README.md": "Read me"})
+    new = work.commit({"feature_repo/README.md": "a = 1", "README.md": "Read me"})
     assert main([old, new, "--repo", str(work.folder), "--format", "json", "--exit-code"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "verdict": "none",
@@ -87,7 +87,7 @@ def test_commits_are_named_as_git_names_them(work: Work, capsys: pytest.CaptureF
 @pytest.mark.parametrize("kind", ["bare", "folder within", "linked work tree"])
 def test_every_kind_of_repository(kind: str, work: Work, tmp_path: Path) -> None:
     work.commit({"feature_repo/features.py": "a = 1\n"})
-    work.commit({"feature_repo/features.py": "a = 1 # \n"})
+    work.commit({"feature_repo/README.md": "a = 1"})
     place = work.folder / "feature_repo"
     if kind == "bare":
         place = tmp_path / "bare.git"
@@ -101,7 +101,7 @@ def test_every_kind_of_repository(kind: str, work: Work, tmp_path: Path) -> None
 @pytest.mark.usefixtures("no_loading")
 def test_a_work_tree_with_open_changes_is_left_alone(work: Work) -> None:
     work.commit({"feature_repo/features.py": "a = 1\n"})
-    work.commit({"feature_repo/features.py": "a = 1 # \n"})
+    work.commit({"feature_repo/README.md": "a = 1"})
     (work.folder / "feature_repo/features.py").write_text("in work")
     (work.folder / "feature_repo/new.py").write_text("new")
     before = work.git("status", "--porcelain"), sorted(work.folder.rglob("*"))
@@ -115,7 +115,7 @@ def test_a_work_tree_with_open_changes_is_left_alone(work: Work) -> None:
         (["nowhere", "HEAD"], "has no commit 'nowhere'"),
         (["--", "--output=x", "HEAD"], "has no commit '--output=x'"),
         (["HEAD", "HEAD^{tree}"], "has no commit"),
-        (["HEAD", "HEAD", "--path", "models"], "has no folder 'models': say with --path"),
+        (["HEAD", "HEAD", "--path", "models"], "has no folder 'models': correct the path"),
         (["HEAD", "HEAD", "--path", "feature_repo/features.py"], "has no folder"),
         (["HEAD", "HEAD", "--path", "../feature_repo"], "leads out of the repository"),
     ],
@@ -167,11 +167,12 @@ def test_files_are_exported_as_they_are(work: Work, tmp_path: Path) -> None:
     }
 
 
-def test_a_whole_repository_may_be_the_feature_repository(work: Work) -> None:
+def test_a_whole_repository_may_be_the_feature_repository(work: Work, tmp_path: Path) -> None:
     commit = work.commit({"features.py": "a = 1\n"})
-    assert LocalRepository(work.folder).tree(commit, ".") == work.git("rev-parse", "HEAD^{tree}")
+    LocalRepository(work.folder).export(commit, ".", tmp_path / "out")
+    assert (tmp_path / "out" / "features.py").read_text() == "a = 1\n"
     with pytest.raises(BadInputError):
-        LocalRepository(work.folder).tree(commit, "feature_repo")
+        LocalRepository(work.folder).export(commit, "feature_repo", tmp_path / "none")
 
 
 def test_a_repository_of_somebody_else_can_be_read(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +185,9 @@ def test_a_repository_of_somebody_else_can_be_read(work: Work, monkeypatch: pyte
     assert main(["HEAD", "HEAD", "--repo", str(work.folder)]) == 0
 
 
-def test_neither_feast_nor_airflow_is_imported_for_a_comment(work: Work) -> None:
+def test_neither_feast_nor_airflow_is_imported_for_a_document(work: Work) -> None:
     work.commit({"feature_repo/features.py": "a = 1\n"})
-    work.commit({"feature_repo/features.py": "a = 1 # \n"})
+    work.commit({"feature_repo/README.md": "a = 1"})
     code = (
         "import sys; from feature_ops.feast.diff.__main__ import main; main(sys.argv[1:]);"
         "print([name for name in ('feast', 'airflow', 'pandas', 'pydantic') if name in sys.modules])"

@@ -36,6 +36,40 @@ def test_what_does_the_same_is_the_same(name: str) -> None:
     assert normalised_source(SAME[name]) == normalised_source(BASE)
 
 
+# Pairs of texts that Feast executes differently.
+DIFFERENT = {
+    "a second statement": (BASE, f"{BASE}f = lambda inputs: None\n"),
+    "another second statement": (f"{BASE}f = 1\n", f"{BASE}f = 2\n"),
+    "a statement before": (f"a = 1\n{BASE}", f"a = 2\n{BASE}"),
+    "a call in an annotation": (
+        BASE.replace("(inputs)", "(inputs: g(1))"),
+        BASE.replace("(inputs)", "(inputs: g(2))"),
+    ),
+    "a call in an annotation as text": (
+        BASE.replace("):", ") -> 'g(1)':"),
+        BASE.replace("):", ") -> 'g(2)':"),
+    ),
+    "a docstring that is read": (
+        "def f(inputs):\n    '1'\n    return eval(f.__doc__)\n",
+        "def f(inputs):\n    '2'\n    return eval(f.__doc__)\n",
+    ),
+    "a docstring that is read by a frame": (
+        "def f(inputs):\n    '1'\n    import sys\n    return sys._getframe().f_code.co_consts[0]\n",
+        "def f(inputs):\n    '2'\n    import sys\n    return sys._getframe().f_code.co_consts[0]\n",
+    ),
+    "indentation within text": (
+        '    def f(inputs):\n        return """\n    x"""\n',
+        'def f(inputs):\n    return """\nx"""\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_feast_executes_differently_differs(name: str) -> None:
+    one, other = DIFFERENT[name]
+    assert normalised_source(one) != normalised_source(other)
+
+
 @pytest.mark.parametrize("name", OTHER)
 def test_what_does_something_else_is_not(name: str) -> None:
     assert normalised_source(OTHER[name]) != normalised_source(BASE)
