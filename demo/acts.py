@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from demo.bad_input_acts import file_crashes_the_parser, view_cannot_be_loaded
+from demo.bad_input_acts import file_crashes_the_parser, hostile_pushes, view_cannot_be_loaded
 from demo.feature_acts import (
     broken_definitions,
     burst_of_commits,
@@ -173,6 +173,7 @@ ACTS = (
     Act("A model that is worse than the champion deploys nothing (A13)", model_is_worse),
     Act("A model that fails its self-test leaves the one before it; the next push works", self_test_fails),
     Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
+    Act("Hostile pushes read, forge and change nothing; the next honest push works", hostile_pushes),
     Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
     Act("A view that can't be loaded holds up no other view", view_cannot_be_loaded),
     Act("Ten pushes in a burst: one apply", burst_of_commits),

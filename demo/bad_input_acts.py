@@ -17,6 +17,45 @@ song_lengths = FeatureView(
 )
 """
 
+# Runs when the file is loaded; what succeeds is reported by the error that ends it.
+_ATTACK = """
+import os, socket
+from pathlib import Path
+
+
+def _attack():
+    home = Path("{home}")
+    yield lambda: (home / "credentials.json").read_text()
+    yield lambda: Path("/proc", str(os.getppid()), "environ").read_text()
+    yield lambda: os.chmod(home / "credentials.json", 0o644)
+    yield lambda: (home / "planted").write_text("x")
+    yield lambda: socket.create_connection(("127.0.0.1", 80))
+    yield lambda: os.fork()
+    yield lambda: os.kill(os.getppid(), 15)
+    yield lambda: [name for name in os.environ if name.startswith(("AIRFLOW", "AWS"))][0]
+
+
+_done = []
+for _attempt in _attack():
+    try:
+        _done.append(_attempt())
+    except BaseException:
+        pass
+raise ValueError(f"attempts: {{len(_done)}} succeeded {{_done}}")
+"""
+_FORGED_NAME = """
+_to_proto = FeatureView.to_proto
+
+
+def _forged(self):
+    message = _to_proto(self)
+    message.spec.name = "other_name"
+    return message
+
+
+FeatureView.to_proto = _forged
+"""
+
 
 def file_crashes_the_parser(scene: Scene) -> str:
     """A file at which the parquet library aborts is refused; the worker lives, and nothing changes."""
@@ -53,6 +92,34 @@ def view_cannot_be_loaded(scene: Scene) -> str:
     scene.follow(scene.data_scientist.push("Serve no lengths", back))
     after = scene.run_etl(scene.stack.dataset_url("long.parquet"))
     return f"{line}; without the view: {after.summaries['materialize_incremental']}"
+
+
+def hostile_pushes(scene: Scene) -> str:
+    """Commits that read secrets, change files and forge names change nothing and are reported."""
+    applied, modes = scene.service_features(), _modes(scene)
+    attack = _ATTACK.format(home=str(scene.stack.home))
+    thief = scene.follow(scene.data_scientist.push("Tune the ttl", {VIEW: lambda text: f"{text}{attack}"}))
+    line = thief.summaries["diff_feature_service"]
+    _expect_words(line, "features.py", "attempts: 0 succeeded")
+    forger = scene.follow(
+        scene.data_scientist.push("Clean up", {VIEW: lambda text: text.replace(attack, _FORGED_NAME)})
+    )
+    _expect_words(forger.summaries["diff_feature_service"], "song_properties")
+    for run in (thief, forger):
+        expect(run.states["diff_feature_service"], "failed", "state of diff_feature_service")
+        expect(run.states["apply"], "upstream_failed", "state of apply")
+    expect(
+        (scene.service_features(), _modes(scene)), (applied, modes), "features of serving_fs, modes of files"
+    )
+
+    edit = {VIEW: lambda text: text.replace(_FORGED_NAME, "")}
+    honest = scene.follow(scene.data_scientist.push("Undo that", edit))
+    expect(honest.states["diff_feature_service"], "success", "state of diff_feature_service")
+    return f"{line[:160]}; {forger.summaries['diff_feature_service'][:160]}"
+
+
+def _modes(scene: Scene) -> dict[str, int]:
+    return {path.name: path.stat().st_mode for path in sorted(scene.stack.home.glob("*"))}
 
 
 def _expect_words(line: str, *words: str) -> None:
