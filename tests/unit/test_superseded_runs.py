@@ -105,7 +105,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         project=lambda: "radio",
         registry_url=lambda: "url",
         environment=dict,
-        secrets=list,
+        secrets=set,
     )
     monkeypatch.setattr("feature_ops.feast.hook.FeastHook", lambda *_: hook)
     monkeypatch.setattr("feature_ops.feast.applied_commit.AppliedCommit.state", lambda _: world.state)

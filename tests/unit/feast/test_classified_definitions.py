@@ -37,7 +37,7 @@ def run(stored: Definitions, monkeypatch: pytest.MonkeyPatch) -> list[ApplyReque
         return Applied([], [], [], "s3://dump")
 
     hook = SimpleNamespace(
-        object_store=None, feature_repo=Path(), project=lambda: "shop", environment=dict, secrets=list
+        object_store=None, feature_repo=Path(), project=lambda: "shop", environment=dict, secrets=set
     )
     monkeypatch.setattr("feature_ops.feast.hook.FeastHook", lambda *_: hook)
     monkeypatch.setattr("feature_ops.feast.definitions_store.DefinitionsStore.get", lambda *_: stored)

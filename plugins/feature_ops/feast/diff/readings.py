@@ -24,7 +24,7 @@ def run_readings(requests: Sequence[Mapping[str, Any]], seconds: float) -> list[
     """
     Run one process per request, all at the same time, and return what each reports by label.
 
-    :param requests: ``folders``, ``scratch``, ``packages``, ``limits`` and ``conditions``.
+    :param requests: ``folders``, ``scratch``, ``packages``, ``limits``, ``conditions`` and ``required``.
     :param seconds: time for all of them.
     :raises FeatureOpsError: if a process fails, or does not end in time.
     """

@@ -230,7 +230,7 @@ def test_the_command_refuses_an_unsigned_commit_and_loads_nothing(
     work: Work, signed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = work.commit({"feature_repo/features.py": "a = 1\n"})
-    good = work.commit({"feature_repo/features.py": "a = 1 # one\n"})
+    good = work.commit({"feature_repo/notes.md": "One.\n"})
     command = ["--repo", str(work.folder), "--allowed-signers", str(signed)]
     assert main([old, good, *command]) == 0
     work.git("config", "commit.gpgSign", "false")

@@ -97,12 +97,12 @@ def test_what_is_required_reaches_the_process_that_reads_definitions(
 ) -> None:
     requests: list[dict[str, Any]] = []
 
-    def ask(request: dict[str, Any], *_: object) -> dict[str, Any]:
-        requests.append(request)
+    def run(found: list[dict[str, Any]], *_: object) -> None:
+        requests.extend(found)
         raise FeatureOpsError("stop")
 
-    monkeypatch.setattr(loading, "_ask", ask)
+    monkeypatch.setattr(loading, "run_readings", run)
     monkeypatch.setattr(settings, "get_settings", lambda: settings.Settings(sandbox_required=("seccomp",)))
     with pytest.raises(FeatureOpsError, match="stop"):
         loading.load({"x": tmp_path})
-    assert requests[0]["required"] == ["seccomp"]
+    assert [request["required"] for request in requests] == [["seccomp"]] * 2
