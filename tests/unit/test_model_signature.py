@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import json_format
 from in_toto_attestation.v1 import statement, statement_pb2
 
+from feature_ops import cli
 from feature_ops.model_signature import (
     SIGNATURE_FILE,
     ModelSignatureError,
@@ -310,7 +311,8 @@ def test_the_command_prints_what_made_the_model(
     model: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sign_model(model, FULL, keys[0])
-    assert main([str(model), "--key", str(keys[1]), "--model", "jukebox", "--version", "7"]) == 0
+    command = ["verify-model", str(model), "--key", str(keys[1]), "--model", "jukebox", "--version", "7"]
+    assert cli.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "jukebox version 7: the signature is valid"
     assert lines[1] == f"commit           {'a' * 40}"

@@ -16,9 +16,11 @@ from feature_ops.model_signature import ModelSignatureError, ModelVerifier
 from feature_ops.provenance import Provenance
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m feature_ops.training.verify_model"
+) -> int:
     """Print what made a model, or why its signature does not count; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         found = ModelVerifier(options.key).verify(options.folder, options.model, options.version)
     except ModelSignatureError as error:
@@ -41,9 +43,9 @@ def _lines(found: Provenance) -> list[str]:
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m feature_ops.training.verify_model",
+        prog=prog,
         description="Verifies the signature of a model, offline.",
         epilog="Exit codes: 0 valid, 1 not valid, 2 wrong command line.",
     )

@@ -59,8 +59,8 @@ RUN = {
     "make sbom OFFLINE=1": Run(_SBOM, "OFFLINE=1"),
     "openssl ec…": Run(_KEYS, '"security.md"'),
     "chmod 600 model-signing.pem": Run(_KEYS, '"security.md"'),
-    "python -m feature_ops.training.verify_model …": Run(
-        "tests/unit/test_model_signature.py::test_the_command_prints_what_made_the_model", "--key"
+    "feature-ops verify-model …": Run(
+        "tests/unit/test_model_signature.py::test_the_command_prints_what_made_the_model", "verify-model"
     ),
     "python -m feature_ops.feast.diff OLD NEW --allowed-signers FILE": Run(
         "tests/unit/feast/diff/test_command.py::test_the_command_refuses_an_unsigned_commit_and_loads_nothing",

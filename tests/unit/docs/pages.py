@@ -19,6 +19,7 @@ PAGES = (
 )
 SHELL = ("bash", "sh", "console")
 PROGRAMS = {
+    "feature-ops",
     *("airflow", "aws", "curl", "docker", "dvc", "feast", "git", "helm", "k3d", "kind", "kubectl", "make"),
     *("mlflow", "pip", "promtool", "psql", "python", "uv"),
 }

@@ -21,9 +21,9 @@ from feature_ops.feast.diff.verdict import Diff, Verdict
 _EXIT_CODES = {Verdict.NONE: 0, Verdict.METADATA: 10, Verdict.ADDITIVE: 11, Verdict.BREAKING: 12}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m feature_ops.feast.diff") -> int:
     """Print the diff of two commits; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         diff = diff_commits(options.repo, options.old, options.new, options.path, options.allowed_signers)
     except FeatureOpsError as error:
@@ -71,9 +71,9 @@ def diff_folders(folders: dict[str, Path]) -> Diff:
     return compare(definitions[old], definitions[new])
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m feature_ops.feast.diff",
+        prog=prog,
         description="Says what a change of feature definitions means to those who read the features.",
         epilog="Exit codes: 0 done, 1 definitions do not load or input is wrong, 2 wrong command line; "
         "with --exit-code 0 none, 10 metadata, 11 additive, 12 breaking.",
