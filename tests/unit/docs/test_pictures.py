@@ -1,4 +1,4 @@
-"""The pictures of the way of data and of a commit show the steps that the DAGs have, in their order."""
+"""The diagrams of data flow and change flow show the steps of the DAGs in their order."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def steps(dag: str) -> list[str]:
     return re.findall(r'task_id="(\w+)"', (PROJECT / "dags" / f"{dag}.py").read_text())
 
 
-def test_there_is_one_picture_of_the_datas_way_and_one_of_the_commits() -> None:
-    assert [block.heading for block in DRAWN] == ["The way of the data", "The way of a commit"]
+def test_there_is_one_diagram_of_the_data_flow_and_one_of_the_change_flow() -> None:
+    assert [block.heading for block in DRAWN] == ["Data flow", "Change flow"]
 
 
 @pytest.mark.parametrize(
