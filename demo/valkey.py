@@ -32,6 +32,11 @@ class Valkey:
         """Connection string for a user that reads values."""
         return self._connection_string(READER)
 
+    @property
+    def admin_connection_string(self) -> str:
+        """Connection string for the user who may do everything."""
+        return f"127.0.0.1:{self.port},password={self._password}"
+
     def _connection_string(self, user: str) -> str:
         return f"127.0.0.1:{self.port},username={user},password={self._users[user]}"
 

@@ -35,7 +35,7 @@ def write_dump(store: FeatureStore, prefix: str, commit: str) -> str:
     :param commit: the commit that is to be applied.
     :return: URI of the dump.
     """
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     uri = f"{prefix}{now}-before-{commit[:10]}.pb"
     content: bytes = store.registry.proto().SerializeToString()
     with passing(CommitPoint.REGISTRY_DUMPED):

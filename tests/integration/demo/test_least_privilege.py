@@ -172,17 +172,25 @@ def test_a_database_of_an_earlier_version_is_taken_over(servers: Servers) -> Non
 # --- the object store
 
 
+_OBJECTS = (
+    *("data/song_properties/a.parquet", "data/song_rankings/rankings.parquet", "data/_staging/raw"),
+    *("data/_training/jukebox/results/run/r.json", "data/_training/jukebox/champion.json"),
+    *("data/_training/jukebox/rejected/r.json", "data/song_properties_of_others/a.parquet"),
+    *("data-cache/files/md5/aa", "models/mlflow/1/model.onnx", "other/file"),
+)
+
+
 @pytest.fixture(scope="module")
-def objects(servers: Servers) -> None:
+def objects(servers: Servers) -> Iterator[None]:
     for bucket in ("data", "data-cache", "models", "other"):
         servers.create_bucket(bucket)
-    for uri in (
-        *("data/song_properties/a.parquet", "data/song_rankings/rankings.parquet", "data/_staging/raw"),
-        *("data/_training/jukebox/results/run/r.json", "data/_training/jukebox/champion.json"),
-        *("data/_training/jukebox/rejected/r.json", "data/song_properties_of_others/a.parquet"),
-        *("data-cache/files/md5/aa", "models/mlflow/1/model.onnx", "other/file"),
-    ):
+    for uri in _OBJECTS:
         servers.object_store.put_bytes(b"content", f"s3://{uri}")
+    yield
+    # Other tests use the same buckets.
+    for uri in _OBJECTS:
+        bucket, key = uri.split("/", 1)
+        servers.object_store.client.delete_object(Bucket=bucket, Key=key)
 
 
 READS: dict[str, set[str]] = {

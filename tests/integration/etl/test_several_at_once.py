@@ -274,7 +274,7 @@ def second_stack(
     (repo / "feature_store.yaml").write_text(CONFIGURATION)
     feast_environment = {
         "FEAST_REGISTRY_URL": servers.create_database(f"feast_{secrets.token_hex(4)}"),
-        "FEAST_ONLINE_STORE": f"{servers.online_store},db=1",
+        "FEAST_ONLINE_STORE": f"{servers.valkey.admin_connection_string},db=1",
     }
     variables = {
         **connection_variables(

@@ -78,7 +78,10 @@ def test_a_ray_cluster_brings_the_same_bytes_online_as_the_arrow_engine(cluster:
 def test_rows_that_the_cluster_lost_without_a_word_are_not_noted_as_online(
     cluster: None, radio: Radio
 ) -> None:
-    client = client_of(radio)
+    import redis
+
+    password = radio.servers.valkey.admin_connection_string.rpartition("password=")[2]
+    client = redis.Redis(port=radio.servers.valkey.port, password=password)
     client.acl_setuser(
         "reader", enabled=True, passwords=["+reads"], keys=["*"], categories=["+@all", "-@write"]
     )

@@ -95,7 +95,10 @@ def relocated(definitions: Definitions, uri: str) -> Definitions:
     moved = []
     for item in definitions.protos:
         message = message_class(item.kind).FromString(item.message)
-        for source in (message, getattr(getattr(message, "spec", None), "batch_source", None)):
+        spec = getattr(message, "spec", None)
+        # A service has a copy of the source of each view.
+        copies = [getattr(part, "batch_source", None) for part in (spec, *getattr(spec, "features", ()))]
+        for source in (message, *copies):
             if source is not None and hasattr(source, "file_options") and source.file_options.uri:
                 source.file_options.uri = uri
         moved.append(replace(item, message=message.SerializeToString(deterministic=True)))

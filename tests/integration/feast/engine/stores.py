@@ -82,7 +82,9 @@ class Held:
 
 
 def on_valkey(servers: Servers, **settings: Any) -> Held:
-    return Held(_config({"type": "redis", "connection_string": servers.online_store, **settings}))
+    return Held(
+        _config({"type": "redis", "connection_string": servers.valkey.admin_connection_string, **settings})
+    )
 
 
 def on_postgres(url: str, **settings: Any) -> Held:
