@@ -153,36 +153,42 @@ def late_row_arrives(scene: Scene) -> str:
 
 ACTS = (
     Act("The whole catalogue was loaded by the DAG, the oldest song too (A8)", whole_catalogue_is_online),
-    Act("The new song is unknown, and who asks is told so (A1)", new_song_is_unknown),
-    Act("The ETL runs by hand with dataset_url", etl_by_hand),
+    Act("The new song is unknown; its prediction is refused with a clear message (A1)", new_song_is_unknown),
+    Act("The ETL is triggered manually with dataset_url", etl_by_hand),
     Act(
         "Its features are online, its countries are predicted; nothing else changed (A2, A4)", song_is_online
     ),
     Act("Git holds the version; dvc pull of the commit before gives the old state (A5)", data_has_versions),
-    Act("The same input again changes nothing anywhere (A6)", same_input_changes_nothing),
-    Act("A known song with newer values: both versions are kept, joins stay right (A7)", known_song_changes),
-    Act("A late row reaches the store and hides nothing newer", late_row_arrives),
-    Act("A file that crashes the parser is refused; the worker and the data stay", file_crashes_the_parser),
+    Act("The same input again changes nothing (A6)", same_input_changes_nothing),
+    Act(
+        "A known song with newer values: both versions are kept, joins stay correct (A7)", known_song_changes
+    ),
+    Act("A late row reaches the online store and hides nothing newer", late_row_arrives),
+    Act("A file that crashes the parser is refused; worker and data are unaffected", file_crashes_the_parser),
     Act("README, comment, order and whitespace: nothing is applied (A10)", words_only),
     Act(
-        "loudness is commented out and pushed: a new model answers otherwise (A9)", loudness_is_commented_out
+        "loudness is commented out and pushed: a new model predicts differently (A9)",
+        loudness_is_commented_out,
     ),
     Act("The approval is marked as success: nothing is promoted", approval_is_marked_success),
-    Act("The candidate waits for a person; approved, production answers with it", candidate_is_approved),
-    Act("A training that can't be done deploys nothing (A13)", training_fails),
+    Act("The candidate waits for an approval; once approved, production serves it", candidate_is_approved),
+    Act("A training that cannot run deploys nothing (A13)", training_fails),
     Act("A model that is worse than the champion deploys nothing (A13)", model_is_worse),
-    Act("A model that fails its self-test leaves the one before it; the next push works", self_test_fails),
-    Act("Definitions that do not load: a clear failure, nothing touched (A11)", broken_definitions),
+    Act("A model that fails its self-test leaves the previous one; the next push works", self_test_fails),
+    Act("Definitions that do not load: a clear error, nothing changes (A11)", broken_definitions),
     Act("Hostile pushes read, forge and change nothing; the next honest push works", hostile_pushes),
-    Act("A new feature comes with its values for all old songs", new_feature_is_backfilled),
-    Act("A view that can't be loaded holds up no other view", view_cannot_be_loaded),
+    Act("A new feature gets its values for all old songs", new_feature_is_backfilled),
+    Act("A view that cannot be loaded does not hold up other views", view_cannot_be_loaded),
     Act("Ten pushes in a burst: one apply", burst_of_commits),
     Act("A push while the DAG is paused is evaluated once, after unpausing", paused_while_pushing),
-    Act("A push while the triggerer is dead is not lost", triggerer_is_killed),
-    Act("An older revision by hand is the way back", older_revision_by_hand),
-    Act("A newer candidate takes over; rejected, production stays as it is", newer_candidate_takes_over),
-    Act("An older model by hand is production's way back", way_back),
-    Act("Nobody who read or asked noticed anything (A12)", readers_noticed_nothing),
+    Act("A push while the triggerer is down is not lost", triggerer_is_killed),
+    Act("Rollback: an older revision, triggered manually", older_revision_by_hand),
+    Act(
+        "A newer candidate replaces an older one; rejected, production stays as it is",
+        newer_candidate_takes_over,
+    ),
+    Act("Rollback of production: an older model version, triggered manually", way_back),
+    Act("No reader and no client saw an error (A12)", readers_noticed_nothing),
 )
 
 

@@ -27,6 +27,8 @@ from demo.story import cast, written
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 THEMES = ("light", "dark")
 _LAST_ACT = "loudness_is_commented_out"
+# Leaves an error on the page.
+_LEFT_OUT = "file_crashes_the_parser"
 _SIZE = {"width": 1280, "height": 800}
 _PATIENCE_MS = 60_000
 _COLORS = 256
@@ -57,6 +59,8 @@ def make(folder: Path = FOLDER) -> None:
 
 def _play(scene: Scene) -> None:
     for act in ACTS:
+        if act.play.__name__ == _LEFT_OUT:
+            continue
         print(f"  {act.title}: {act.play(scene)}", flush=True)
         if act.play.__name__ == _LAST_ACT:
             break
@@ -138,6 +142,8 @@ def _model(page: Page, scene: Scene) -> bytes:
     page.get_by_role("combobox").fill(scene.song_id)
     page.keyboard.press("Enter")
     expect(page.locator("#ranking li").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0)
     return page.screenshot()
 
 

@@ -268,7 +268,8 @@ class ApproveOperator(ApprovalOperator, ReadsResults):  # type: ignore[misc]
 def _why(default: str | None, **schema: Any) -> Param:
     return Param(
         default,
-        type="string",
+        # Airflow shows the request as an error while a field that may not be null is empty.
+        type="string" if schema else ["null", "string"],
         title="Reason",
         description="Why you approve or reject. Recorded with the version when it is promoted.",
         source="task",

@@ -112,7 +112,8 @@ def named_commands(page: str) -> Iterator[str]:
 
 def links(page: str) -> Iterator[str]:
     """Yield the targets of links and images."""
-    yield from re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    for pattern in (r"\]\(([^)\s]+)\)", r"src(?:set)?=\"([^\"]+)\""):
+        yield from re.findall(pattern, prose(page))
 
 
 def headings(page: str) -> list[tuple[int, str]]:
