@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--store-timeout",
         type=float,
-        default=0.8,
-        help="seconds without a response of the online store until status 503 (default: 0.8)",
+        default=0.7,
+        help="seconds without a response of the online store until status 503 (default: 0.7)",
     )
     serve.add_argument(
         "--max-body-bytes",

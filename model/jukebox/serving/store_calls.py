@@ -20,7 +20,7 @@ from jukebox.serving.problems import StoreUnavailableError
 T = TypeVar("T")
 
 #: Default seconds after which a read of the online store has failed.
-TIMEOUT_SECONDS = 0.8
+TIMEOUT_SECONDS = 0.7
 # Python code of one process does not become faster by more threads; these hide the latency of the store.
 _CONCURRENT = 8
 # Reads that still wait for the store after their requests have been answered: more are not risked.
