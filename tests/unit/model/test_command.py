@@ -90,6 +90,6 @@ def test_serving_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
         "songs": None,
         "mlflow_url": None,
         "airflow_url": None,
-        "store_timeout": 0.8,
+        "store_timeout": 0.7,
         "max_body_bytes": 1024 * 1024,
     }
