@@ -20,7 +20,7 @@ def test_a_snippet_calls_the_command_as_it_is(snippet: str) -> None:
     assert yaml.safe_load(snippet)
     calls = re.findall(r"python -m feature_ops\.feast\.diff (.*?) > ", snippet)
     assert len(calls) == 1
-    options = _parser().parse_args(shlex.split(calls[0]))
+    options = _parser("diff").parse_args(shlex.split(calls[0]))
     assert options.format == "markdown"
 
 
