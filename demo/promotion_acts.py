@@ -80,9 +80,9 @@ def _given_way(scene: Scene) -> tuple[str, str] | None:
     """Return a run that has ended since a newer version is the candidate, and what it said."""
     for run in scene.promotion_runs():
         run_id = str(run["dag_run_id"])
-        told = scene.api.summaries(PROMOTION_DAG_ID, run_id).get("approve", "")
-        if "is the newer candidate" in told and run["state"] in ENDED:
-            return run_id, told
+        summary = scene.api.summaries(PROMOTION_DAG_ID, run_id).get("approve", "")
+        if "is the newer candidate" in summary and run["state"] in ENDED:
+            return run_id, summary
     return None
 
 

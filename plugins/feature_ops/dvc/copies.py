@@ -160,7 +160,7 @@ def problems(copies: Copies, dataset: Dataset, added_by: Mapping[str, str]) -> I
     """
     Yield what a user must fix, one line per file, with the remedy.
 
-    :param added_by: the commit that added the pointer of a lost file, in words, by the file's name.
+    :param added_by: the commit that added the pointer of a lost file, as shown to users, by the file's name.
     """
     yield from copies.broken.values()
     for file in copies.files.values():

@@ -30,7 +30,7 @@ class AppliedState:
 
     :param applied: the commit that was applied last; None if none ever was by this package.
     :param begun: a commit whose apply began and did not end.
-    :param applied_at: when it was applied, seconds since 1970; tells two applies of the same commit apart.
+    :param applied_at: when it was applied, seconds since 1970; distinguishes two applies of the same commit.
     """
 
     applied: str | None = None

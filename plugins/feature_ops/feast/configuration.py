@@ -55,7 +55,7 @@ def read_configuration(feature_repo: Path, environment: Mapping[str, str]) -> Fe
     content = read_content(feature_repo, environment)
     if not isinstance(content, dict) or not content.get("project"):
         raise BadInputError(f"{file} names no project: add `project: <name>`")
-    unset = sorted({name for text in _texts(content) for name in _names(text)})
+    unset = sorted({name for text in texts_of(content) for name in _names(text)})
     if unset:
         raise BadInputError(
             f"{file} needs {', '.join(unset)}: set it in extra.environment of the Feast connection, "
@@ -110,12 +110,13 @@ def _names(text: str) -> Iterator[str]:
             yield found[2]
 
 
-def _texts(content: Any) -> Iterator[str]:
+def texts_of(content: Any) -> Iterator[str]:
+    """Yield all texts that a configuration holds as values, at any depth."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, Mapping):
         for value in content.values():
-            yield from _texts(value)
+            yield from texts_of(value)
     elif isinstance(content, list):
         for value in content:
-            yield from _texts(value)
+            yield from texts_of(value)

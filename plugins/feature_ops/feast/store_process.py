@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from feature_ops.feast.configuration import configuration_file, read_content
+from feature_ops.feast.configuration import configuration_file, read_content, texts_of
 from feature_ops.sandbox.confine import confine
 from feature_ops.sandbox.features import Feature
 from feature_ops.sandbox.profile import NETWORK_FILES, PYTHON_FILES, Limits, Profile
@@ -48,7 +48,7 @@ def enter_store_sandbox(
 def store_profile(feature_repo: Path, environment: Mapping[str, str]) -> Profile:
     """Return what a feature store process may use: Python, the stores' ports and files, a scratch folder."""
     content = read_content(feature_repo, environment)
-    texts = [*_texts(content), *environment.values()]
+    texts = [*texts_of(content), *environment.values()]
     return Profile(
         readable=(
             *PYTHON_FILES,
@@ -91,14 +91,3 @@ def _sqlite_folders(content: Any, feature_repo: Path) -> Iterator[Path]:
         yield Path(str(registry["path"]).removeprefix(_SQLITE)).absolute().parent
     if isinstance(online, Mapping) and online.get("type") == "sqlite":
         yield (feature_repo / str(online.get("path", _DEFAULT_ONLINE_FILE))).absolute().parent
-
-
-def _texts(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from _texts(value)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _texts(value)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from feature_ops.feast.configuration import texts_of
+
 # Where an address of a scheme names no port.
 _PORTS = {"http": 80, "https": 443, "s3": 443, "gs": 443, "postgresql": 5432, "mysql": 3306, "redis": 6379}
 _PORTS |= {"rediss": 6379, "postgres": 5432}
@@ -24,7 +26,7 @@ def store_ports(configuration: Any, environment: Mapping[str, str]) -> set[int]:
     :param configuration: feature_store.yaml with its variables filled in, as YAML has it.
     :param environment: of the training. Without ``AWS_ENDPOINT_URL``, object storage is reached by HTTPS.
     """
-    texts = [*_texts(configuration), *environment.values()]
+    texts = [*texts_of(configuration), *environment.values()]
     named = {(host, port) for text in texts for host, port in _addresses(text)}
     ports = {port for _, port in named} | set(_numbers(configuration))
     if not environment.get("AWS_ENDPOINT_URL"):
@@ -61,17 +63,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _texts(content: Any) -> Iterable[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from _texts(value)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _texts(value)
 
 
 def _numbers(content: Any) -> Iterable[int]:
